@@ -1,0 +1,1 @@
+"""Content to names: the canonical encoding, action keys, node digests."""

@@ -1,0 +1,63 @@
+"""The `git` program, where it is there: its stat cache and its merge machinery are better than anything we could write.
+
+Every call gets a scrubbed environment (a hook's GIT_DIR or GIT_INDEX_FILE must not redirect us), never prompts, and takes no
+optional locks, so that asking a question cannot disturb a person who works in the same checkout.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import HostError, SnapshotError
+
+__all__ = ["find_git", "run_git"]
+
+_SAFE_CONFIG = ("core.fsmonitor=false", "core.trustctime=true", "core.checkStat=default", "core.quotePath=false", "diff.external=")
+
+
+def find_git() -> str | None:
+    """The path of the git program, or None.  NMOE_GRAPH_GIT=none hides it (tests do)."""
+    if os.environ.get("NMOE_GRAPH_GIT") == "none":
+        return None
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        candidate = os.path.join(folder, "git")  # noqa: PTH118  (shutil.which costs an import)
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):  # noqa: PTH112
+            return candidate
+    return None
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"} | dict(extra)
+
+
+def run_git(
+    git: str,
+    where: Path,
+    args: Sequence[str],
+    *,
+    accept: tuple[int, ...] = (0,),
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """Run git in `where` and return its exit status and stdout.
+
+    Raises:
+        SnapshotError: git ended with a status that is not in `accept`; its own words are in the message.
+        HostError: git could not be started.
+    """
+    import subprocess
+
+    command = [git]
+    for setting in _SAFE_CONFIG:
+        command += ["-c", setting]
+    try:
+        done = subprocess.run([*command, *args], cwd=where, env=_environment(env or {}), input=stdin, capture_output=True, check=False)
+    except OSError as error:
+        raise HostError(f"cannot start git: {error.strerror}", hint="install git, or look at PATH") from None
+    if done.returncode not in accept:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"]
+        raise SnapshotError(f"git {args[0]}: {words[-1]}")
+    return done.returncode, done.stdout

@@ -1,0 +1,372 @@
+"""What a command line says that it will read.
+
+The shell grammar understood is small on purpose: simple commands joined by && || ; | or newlines, quotes, VAR=x prefixes,
+$NAME of declared variables, redirections, `cd`.  Anything else makes the command "not understood", which is safe: its gate
+then needs declared inputs, or takes the whole tree.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Program", "Reads", "read_command"]
+
+#: Stands in a word where a value is known only when the gate runs.
+OPAQUE = "\0"
+
+_QUIET = frozenset({"true", "false", ":", "echo", "printf", "exit", "set", "export", "mkdir", "sleep", "date", "unset"})
+#: Programs that read the files they name, byte for byte, and nothing else.
+_READERS = frozenset({"test", "[", "cat", "head", "tail", "wc", "cmp", "diff", "sort", "uniq", "cut", "tr", "grep", "egrep", "fgrep", "sha256sum"})
+_PYTHON = re.compile(r"python(3(\.\d+)?)?\Z")
+_ASSIGN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DOTALL)
+_PYTHON_WITH_VALUE = {"-W", "-X", "--check-hash-based-pycs"}
+_TORCHRUN_FLAGS = {"--standalone", "--no-python", "--no_python", "--run-path", "--run_path", "--tee-all"}
+_COMPILEALL_WITH_VALUE = {"-d", "-s", "-p", "-x", "-r", "-j", "-o", "-e", "--invalidation-mode", "--workers"}
+_PYTEST_WITH_VALUE = {"-k", "-m", "-n", "-p", "-o", "-c", "-W", "--tb", "--dist", "--rootdir", "--maxfail", "--durations", "--junitxml", "--import-mode"}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A Python program that the command starts."""
+
+    how: str  # module, script, code, compileall, pytest
+    what: str  # dotted name, path, or source text
+    cwd: str
+    roots: tuple[str, ...]  # folders of the workspace on sys.path, first first
+    paths: tuple[str, ...] = ()  # what compileall or pytest are told to look at
+
+
+@dataclass(slots=True)
+class Reads:
+    """Everything that a command line names.  Paths are relative to the workspace root."""
+
+    programs: list[Program] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)  # candidates for workspace paths among the arguments
+    exact_words: list[str] = field(default_factory=list)  # the same, for readers that see bytes
+    must_exist: list[str] = field(default_factory=list)
+    not_understood: str = ""  # why, in words; empty when all is understood
+
+    def give_up(self, why: str) -> None:
+        self.not_understood = self.not_understood or why
+
+
+def _is_test_bracket(text: str, at: int) -> bool:
+    """`[ -f x ]`: brackets that stand alone are a command and its last word, no pattern."""
+    return text[at] in "[]" and text[at - 1 : at] in ("", " ", "\n") and text[at + 1 : at + 2] in ("", " ", "\n", ";", "&")
+
+
+def _split(text: str, known: Mapping[str, str]) -> list[tuple[str, str]] | str:
+    """Shell text to ("word"|"op", text) tokens, or the reason why it is beyond us."""
+    tokens: list[tuple[str, str]] = []
+    word: list[str] | None = None
+    at, end = 0, len(text)
+
+    def variable(at: int) -> tuple[str, int] | None:
+        found = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))").match(text, at)
+        if not found:
+            return None
+        return known.get(found[1] or found[2], OPAQUE), found.end()
+
+    while at < end:
+        char = text[at]
+        if char in " \t":
+            if word is not None:
+                tokens.append(("word", "".join(word)))
+                word = None
+            at += 1
+        elif char == "\\":
+            if text[at + 1 : at + 2] != "\n":
+                word = (word or []) + [text[at + 1 : at + 2]]
+            at += 2
+        elif char == "'":
+            close = text.find("'", at + 1)
+            if close < 0:
+                return "a quote is not closed"
+            word = (word or []) + [text[at + 1 : close]]
+            at = close + 1
+        elif char == '"':
+            word = word or []
+            at += 1
+            while at < end and text[at] != '"':
+                if text[at] == "\\" and text[at + 1 : at + 2] in ('"', "\\", "$", "`", "\n"):
+                    word.append("" if text[at + 1] == "\n" else text[at + 1])
+                    at += 2
+                elif text[at] == "$" and (got := variable(at)):
+                    word.append(got[0])
+                    at = got[1]
+                elif text[at] in "$`":
+                    return "it substitutes a command or an expression"
+                else:
+                    word.append(text[at])
+                    at += 1
+            if at >= end:
+                return "a quote is not closed"
+            at += 1
+        elif char == "$":
+            got = variable(at)
+            if not got:
+                return "it substitutes a command or an expression"
+            word = (word or []) + [got[0]]
+            at = got[1]
+        elif char == "#" and word is None:
+            newline = text.find("\n", at)
+            at = end if newline < 0 else newline
+        elif char in "&|;\n<>":
+            if word is not None and not (char in "<>" and "".join(word).isdigit()):
+                tokens.append(("word", "".join(word)))
+            word = None
+            found = re.compile(r"&&|\|\||;|\n|\||>>|>&\d|&>|>|<").match(text, at)
+            if not found or text[at : at + 2] in ("<<", "<(", ">("):
+                return f"{text[at : at + 2]!r} is beyond what is read here"
+            tokens.append(("op", found[0]))
+            at = found.end()
+        elif char in "(){}`*?[]~" and not (word is not None and char in "}]~") and not _is_test_bracket(text, at):
+            return f"{char!r} is beyond what is read here"
+        else:
+            word = (word or []) + [char]
+            at += 1
+    if word is not None:
+        tokens.append(("word", "".join(word)))
+    return tokens
+
+
+def _inside(cwd: str, path: str) -> str | None:
+    """A path of the command as a path of the workspace; None where it leaves it or is not known."""
+    if OPAQUE in path or path.startswith(("/", "~")) or not path:
+        return None
+    joined = posixpath.normpath(posixpath.join(cwd, path))
+    return None if joined.startswith("..") else "" if joined == "." else joined
+
+
+def _roots(cwd: str, first: str | None, pythonpath: str) -> tuple[str, ...]:
+    found = [first] if first is not None else []
+    for part in pythonpath.split(":") if pythonpath else ():
+        root = _inside(cwd, part or ".")
+        if root is not None:
+            found.append(root)
+    return tuple(dict.fromkeys(found))
+
+
+def _arguments(reads: Reads, cwd: str, words: list[str], exact: bool) -> None:
+    """Arguments that may name files: `a/b`, `--key=a/b`."""
+    for word in words:
+        for candidate in {word, word.partition("=")[2]} if word.startswith("-") else {word}:
+            path = _inside(cwd, candidate)
+            if path:
+                (reads.exact_words if exact else reads.words).append(path)
+
+
+def _module(reads: Reads, name: str, rest: list[str], cwd: str, roots: tuple[str, ...]) -> None:
+    if name == "compileall":
+        _tool(reads, "compileall", rest, cwd, roots, _COMPILEALL_WITH_VALUE, give_up=("-i",))
+    elif name == "pytest":
+        _pytest(reads, rest, cwd, roots)
+    elif name == "py_compile":
+        _tool(reads, "compileall", rest, cwd, roots, set())
+    elif name == "unittest":
+        names = [word for word in rest if not word.startswith("-")]
+        if not names or names[0] == "discover" or any("/" in word for word in names):
+            reads.give_up("unittest looks for its tests by itself")
+        for dotted in names:
+            reads.programs.append(Program("module", dotted, cwd, roots))
+    elif name.partition(".")[0] in sys.stdlib_module_names and name != "runpy":
+        reads.give_up(f"python -m {name} may read anything")
+        _arguments(reads, cwd, rest, exact=True)
+    else:
+        reads.programs.append(Program("module", name, cwd, roots))
+        _arguments(reads, cwd, rest, exact=False)
+
+
+def _tool(
+    reads: Reads, how: str, words: list[str], cwd: str, roots: tuple[str, ...], with_value: set[str], give_up: tuple[str, ...] = ()
+) -> None:
+    paths, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in give_up:
+            reads.give_up(f"{how} {word} takes its list from elsewhere")
+        elif word.startswith("-"):
+            skip = word in with_value
+        else:
+            path = _inside(cwd, word)
+            if path is None:
+                reads.give_up(f"{how} looks outside the workspace")
+            else:
+                paths.append(path)
+    if not paths:
+        reads.give_up(f"{how} without a path looks everywhere")
+        return
+    reads.must_exist += paths
+    reads.programs.append(Program(how, "", cwd, roots, tuple(paths)))
+
+
+def _pytest(reads: Reads, words: list[str], cwd: str, roots: tuple[str, ...]) -> None:
+    plain, skip = [], ""
+    for word in words:
+        if skip == "-p" or (word.startswith("-p") and len(word) > 2 and not word.startswith("--")):
+            name = word if skip else word[2:]
+            if not name.startswith("no:"):
+                reads.programs.append(Program("module", name, cwd, roots))
+            skip = ""
+        elif skip:
+            skip = ""
+        elif word in _PYTEST_WITH_VALUE:
+            skip = word
+        elif word.startswith("-"):
+            continue
+        else:
+            plain.append(word.partition("::")[0])
+    _tool(reads, "pytest", plain, cwd, roots, set())
+
+
+def _python(reads: Reads, words: list[str], cwd: str, pythonpath: str) -> None:
+    at, isolated, ignore_env = 0, False, False
+    while at < len(words) and words[at].startswith("-") and words[at] != "-":
+        word = words[at]
+        if word.startswith("--"):
+            at += 2 if word in _PYTHON_WITH_VALUE else 1
+            continue
+        flags = word[1:]
+        for index, flag in enumerate(flags):
+            isolated |= flag in "IP"
+            ignore_env |= flag in "IE"
+            if flag in "cm":
+                value = flags[index + 1 :]
+                rest = words[at + 1 :]
+                if not value:
+                    if not rest:
+                        return
+                    value, rest = rest[0], rest[1:]
+                roots = _roots(cwd, None if isolated else cwd, "" if ignore_env else pythonpath)
+                if OPAQUE in value:
+                    reads.give_up("what it runs is known only at run time")
+                elif flag == "m":
+                    _module(reads, value, rest, cwd, roots)
+                else:
+                    reads.programs.append(Program("code", value, cwd, roots))
+                    _arguments(reads, cwd, rest, exact=False)
+                return
+            if flag in "WX":
+                if index == len(flags) - 1:
+                    at += 1
+                break
+        at += 1
+    if at >= len(words) or words[at] == "-":
+        reads.give_up("python reads its program from standard input" if at < len(words) else "python without a program")
+        return
+    _script(reads, words[at], words[at + 1 :], cwd, pythonpath, isolated, ignore_env)
+
+
+def _script(reads: Reads, script: str, rest: list[str], cwd: str, pythonpath: str, isolated: bool = False, ignore_env: bool = False) -> None:
+    path = _inside(cwd, script)
+    if path is None:
+        reads.give_up("the program lies outside the workspace")
+        return
+    reads.must_exist.append(path)
+    folder = posixpath.dirname(path)
+    roots = _roots(cwd, None if isolated else folder, "" if ignore_env else pythonpath)
+    reads.programs.append(Program("script", path, cwd, roots))
+    _arguments(reads, cwd, rest, exact=False)
+
+
+def _torchrun(reads: Reads, words: list[str], cwd: str, pythonpath: str) -> None:
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        word = words[at]
+        if word in ("-m", "--module"):
+            rest = words[at + 1 :]
+            # torchrun's workers run `python -m`, with the working folder on sys.path.
+            if rest and OPAQUE not in rest[0]:
+                _module(reads, rest[0], rest[1:], cwd, _roots(cwd, cwd, pythonpath))
+            else:
+                reads.give_up("what torchrun runs is known only at run time")
+            return
+        at += 1 if "=" in word or word in _TORCHRUN_FLAGS else 2
+    if at >= len(words):
+        reads.give_up("torchrun without a program")
+        return
+    _script(reads, words[at], words[at + 1 :], cwd, pythonpath)
+
+
+def _simple(reads: Reads, words: list[str], cwd: str, env: dict[str, str]) -> str:
+    """One simple command; returns the working folder after it."""
+    env = dict(env)
+    while words and (found := _ASSIGN.match(words[0])):
+        env[found[1]] = found[2]
+        words = words[1:]
+    if words and words[0] == "env":
+        words = words[1:]
+        while words and (found := _ASSIGN.match(words[0])):
+            env[found[1]] = found[2]
+            words = words[1:]
+        if words and words[0].startswith("-"):
+            reads.give_up("env with options")
+            return cwd
+    if words and words[0] == "!":
+        words = words[1:]
+    if not words:
+        return cwd
+    name, rest = words[0], words[1:]
+    if name == "exec" and rest:
+        name, rest = rest[0], rest[1:]
+    pythonpath = env.get("PYTHONPATH", "")
+    if name == "cd":
+        inside = _inside(cwd, rest[0]) if len(rest) == 1 else None
+        if inside is None:
+            reads.give_up("it changes to a folder outside the workspace")
+            return cwd
+        reads.must_exist.append(inside)
+        return inside
+    if name in _QUIET:
+        return cwd
+    if name in _READERS:
+        if "grep" in name and any(re.match(r"-\w*[rRf]|--(dereference-)?recursive|--file", word) for word in rest):
+            reads.give_up(f"{name} looks for its files by itself")
+        _arguments(reads, cwd, [word for word in rest if word != "]"], exact=True)
+    elif _PYTHON.match(name):
+        _python(reads, rest, cwd, pythonpath)
+    elif name == "torchrun":
+        _torchrun(reads, rest, cwd, pythonpath)
+    elif name in ("pytest", "py.test"):
+        _pytest(reads, rest, cwd, _roots(cwd, None, pythonpath))
+    else:
+        reads.give_up(f"{name.replace(OPAQUE, '$...')} may read anything")
+        _arguments(reads, cwd, words, exact=True)
+    return cwd
+
+
+def read_command(cmd: str, env: Mapping[str, str] | None = None) -> Reads:
+    """Read a command line; `env` holds the declared variables whose values are known."""
+    reads = Reads()
+    known = dict(env or {})
+    tokens = _split(cmd, known)
+    if isinstance(tokens, str):
+        reads.give_up(tokens)
+        return reads
+    cwd, words = "", list[str]()
+    exported = dict(known)
+    index = 0
+    while index <= len(tokens):
+        kind, text = tokens[index] if index < len(tokens) else ("op", ";")
+        if kind == "word":
+            words.append(text)
+        elif text in (">", ">>", "<", "&>"):
+            index += 1
+            target = tokens[index] if index < len(tokens) else ("op", "")
+            if target[0] != "word":
+                reads.give_up("a redirection names nothing")
+            elif text == "<":
+                _arguments(reads, cwd, [target[1]], exact=True)
+        elif not text.startswith(">&"):
+            if words and words[0] == "export":
+                exported.update(found.groups() for word in words[1:] if (found := _ASSIGN.match(word)))  # type: ignore[misc]
+            if words:
+                cwd = _simple(reads, words, cwd, exported)
+            words = []
+        index += 1
+    return reads
