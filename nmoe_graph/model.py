@@ -25,6 +25,7 @@ __all__ = [
     "Gate",
     "InputFile",
     "Job",
+    "Merge",
     "Output",
     "PerfBudget",
     "Python",
@@ -186,7 +187,19 @@ class Contract:
         return f"issue/{self.issue}-{self.slug}"
 
 
-Target = Files | Python | Action | Gate | Bundle | Contract
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """`//merges:ID`: the landing of a contract, after the landings that it depends on.  Derived, never declared."""
+
+    label: Label
+    contract: Label
+    after: tuple[Label, ...] = ()
+    at: Location | None = field(default=None, compare=False)
+
+    kind = "merge"
+
+
+Target = Files | Python | Action | Gate | Bundle | Contract | Merge
 
 
 @dataclass(frozen=True, slots=True)

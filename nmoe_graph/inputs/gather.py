@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..git.objects import GITLINK, LINK, TREE
@@ -19,7 +20,7 @@ from .closure import Closure, close_over
 from .command import Program, Reads, read_command
 from .files import FileReader
 
-__all__ = ["Form", "Gatherer", "Input", "Inputs", "Reason"]
+__all__ = ["Form", "Gatherer", "Input", "Inputs", "Reason", "entries"]
 
 
 class Form(enum.StrEnum):
@@ -345,13 +346,10 @@ class Gatherer:
                         names.add(name)
                 elif name.endswith(".py") and name[:-3].isidentifier():
                     names.add(name[:-3])
-        return names
+        return names - sys.stdlib_module_names
 
 
 def entries(items: Iterable[Input]) -> list[tuple[str, int, str, str]]:
     """What of the inputs enters a digest: nothing but place, mode, form and content."""
     return [(item.path, item.mode, item.form.value, item.digest) for item in items]
 
-
-def index(items: Iterable[Input]) -> Mapping[str, Input]:
-    return {item.path: item for item in items}

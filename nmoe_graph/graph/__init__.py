@@ -1,0 +1,1 @@
+"""Declarations become one graph: closed world, no cycles, questions."""

@@ -1,0 +1,1 @@
+"""Text to declarations.  Everything here treats its input as written by somebody else."""

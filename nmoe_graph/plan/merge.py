@@ -1,0 +1,180 @@
+"""The merge order: contracts sorted so that no hard edge is ever broken, ties by contract id.
+
+Conflicts, trees and proofs are facts that come in from outside; here they only become steps.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..model import Contract
+
+__all__ = ["Conflict", "GateState", "MergePlan", "Step", "Status", "id_order", "landing_order", "shared_hotspots"]
+
+
+def id_order(issue: str) -> tuple[int, str]:
+    """Contract ids by number, then as written: 03a, 03b, 08, 010, 10, 12."""
+    digits = re.match(r"[0-9]+", issue)
+    return (int(digits[0]) if digits else 0, issue)
+
+
+def landing_order(contracts: Iterable[Contract], landed: Iterable[str] = ()) -> list[Contract]:
+    """Contracts in a topological order of `depends_on`, the smallest id first among those that may come next.
+
+    A contract with `depends_on: all` comes last.  Cycles and unknown ids are refused when the graph is built.
+    """
+    known = {contract.issue: contract for contract in contracts}
+    done = set(landed)
+    waits = {
+        issue: {one for one in (known if contract.depends_on_all else contract.depends_on) if one in known and one != issue} - done
+        for issue, contract in known.items()
+    }
+    after: dict[str, list[str]] = {issue: [] for issue in known}
+    for issue, ones in waits.items():
+        for one in ones:
+            after[one].append(issue)
+    ready = [(id_order(issue), issue) for issue, ones in waits.items() if not ones]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        _, issue = heapq.heappop(ready)
+        order.append(known[issue])
+        for other in after[issue]:
+            waits[other].discard(issue)
+            if not waits[other]:
+                heapq.heappush(ready, (id_order(other), other))
+    return order
+
+
+def shared_hotspots(contracts: Iterable[Contract]) -> dict[str, dict[str, list[str]]]:
+    """For each contract: hotspot -> the other contracts that name it too."""
+    owners: dict[str, list[str]] = {}
+    listed = sorted(contracts, key=lambda contract: id_order(contract.issue))
+    for contract in listed:
+        for path in contract.merge_hotspots:
+            owners.setdefault(path, []).append(contract.issue)
+    return {
+        contract.issue: {path: [one for one in owners[path] if one != contract.issue] for path in sorted(set(contract.merge_hotspots))}
+        for contract in listed
+    }
+
+
+class Status:
+    """What a step can come to."""
+
+    READY = "ready"
+    LANDED = "landed"
+    NO_BRANCH = "no branch"
+    CONFLICT = "conflict"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Files in which a branch cannot be merged; `against` names `base` or contracts that land before."""
+
+    against: tuple[str, ...]
+    files: tuple[str, ...]
+    owners: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"with": list(self.against), "files": list(self.files), "owners": list(self.owners)}
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """A gate at the tree of a step."""
+
+    label: str
+    action_key: str
+    required: bool
+    invalidated: bool
+    proven: bool
+    gpu_minutes_bound: float = 0.0  # GPUs x timeout: what it may cost at most
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "action_key": self.action_key,
+            "required": self.required,
+            "invalidated": self.invalidated,
+            "proven": self.proven,
+            "gpu_minutes_bound": self.gpu_minutes_bound,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One contract in the plan."""
+
+    contract: str
+    title: str
+    after: tuple[str, ...]
+    status: str
+    branch: str
+    commit: str = ""
+    tree: str = ""  # of the workspace once this has landed
+    strategy: str = "squash"
+    delete_branch: bool = True
+    restacked_on: str = ""
+    conflicts: tuple[Conflict, ...] = ()
+    hotspots: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    out_of_scope: tuple[str, ...] = ()
+    gates: tuple[GateState, ...] = ()
+    notes: tuple[str, ...] = ()
+    invariants: tuple[tuple[str, str], ...] = ()  # text -> gate id, or "unchecked"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "contract": self.contract,
+            "title": self.title,
+            "after": list(self.after),
+            "status": self.status,
+            "branch": self.branch,
+            "commit": self.commit,
+            "tree": self.tree,
+            "strategy": self.strategy,
+            "delete_branch": self.delete_branch,
+            "restacked_on": self.restacked_on,
+            "conflicts": [one.to_dict() for one in self.conflicts],
+            "hotspots": [{"path": path, "with": list(others)} for path, others in self.hotspots],
+            "out_of_scope": list(self.out_of_scope),
+            "gates": [gate.to_dict() for gate in self.gates],
+            "invariants": [{"text": text, "gate": gate} for text, gate in self.invariants],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """The whole plan, in landing order."""
+
+    base: str
+    base_ref: str
+    base_tree: str
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "nmoe-graph/plan@1",
+            "base": self.base,
+            "base_ref": self.base_ref,
+            "base_tree": self.base_tree,
+            "steps": [step.to_dict() for step in self.steps],
+            "notes": list(self.notes),
+        }
+
+    def _repr_html_(self) -> str:
+        from ..report.html import table
+
+        rows = [
+            [step.contract, step.status, ", ".join(step.after), "; ".join(f for c in step.conflicts for f in c.files), str(len(step.gates))]
+            for step in self.steps
+        ]
+        return table(["contract", "status", "after", "conflicts", "gates"], rows)
