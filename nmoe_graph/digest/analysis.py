@@ -194,6 +194,8 @@ class Analysis:
             reference = ""
             if target.kind in ("gate", "action"):
                 reference = self._keep_manifest(self.manifest(target.label))
+                if self._memo:
+                    self._memo.put("manifest.key", digest, reference)
             timeout = getattr(target, "timeout_s", 0)
             rows[str(target.label)] = Row(target.kind, digest, reference, timeout, getattr(target, "accept_flaky", False))
         if self._memo:

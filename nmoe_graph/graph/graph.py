@@ -143,7 +143,7 @@ class Graph:
         return {"schema": "nmoe-graph/graph@1", "workspace": self.workspace.name, "targets": rows}
 
     def _repr_html_(self) -> str:
-        from ..report.html import table
+        from ..markup import table
 
         rows = [[label.short, target.kind, " ".join(dep.short for dep in self.deps(label))] for label, target in self.targets.items()]
         return table(["target", "kind", "needs"], rows)

@@ -171,7 +171,7 @@ class MergePlan:
         }
 
     def _repr_html_(self) -> str:
-        from ..report.html import table
+        from ..markup import table
 
         rows = [
             [step.contract, step.status, ", ".join(step.after), "; ".join(f for c in step.conflicts for f in c.files), str(len(step.gates))]

@@ -1,0 +1,309 @@
+"""One build: which gates are proven, which can run here, and what came of those that did.
+
+Nothing starts before everything that can be known is known: declarations, commits, required variables and platforms of all
+gates are checked first, and one error lists all that is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, Protocol
+
+from ..answers import BuildReport, GateOutcome
+from ..digest.analysis import Analysis
+from ..errors import Fault, HostError, SnapshotError
+from ..git.objects import GITLINK, TREE
+from ..inputs.gather import Form, Input
+from ..label import Label
+from ..model import Action, Gate, InputFile, Job, Result, Verdict
+from ..store.local import Store
+from .host import host_archs, host_gpus
+from .local import prove
+
+__all__ = ["Builder", "Events"]
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+
+class Events(Protocol):
+    """What a build says as it goes.  Called from any thread."""
+
+    def started(self, label: str) -> None: ...
+
+    def waiting(self, label: str) -> None: ...
+
+    def finished(self, outcome: GateOutcome) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+
+class _Silent:
+    def started(self, label: str) -> None:
+        return None
+
+    def waiting(self, label: str) -> None:
+        return None
+
+    def finished(self, outcome: GateOutcome) -> None:
+        return None
+
+    def warn(self, text: str) -> None:
+        return None
+
+
+class Builder:
+    """Proves the gates of one analysed snapshot."""
+
+    def __init__(self, analysis: Analysis, store: Store, hidden: tuple[str, ...], events: Events | None = None) -> None:
+        self._analysis, self._store, self._hidden = analysis, store, hidden
+        self._events: Events = events or _Silent()
+        self._cancelled = threading.Event()
+        self._outputs: dict[Label, Result] = {}
+        self._prepare = threading.RLock()  # dulwich and the memo are not made for threads
+
+    # -- the run ---------------------------------------------------------------------------------------------------------------
+
+    def build(self, chosen: Sequence[Label], *, keep_going: bool, jobs: int | None, dry_run: bool, use_cache: bool) -> BuildReport:
+        """Prove the gates that the labels stand for, and make the actions among them."""
+        graph = self._analysis.graph
+        gates: list[Gate] = graph.gates_of(chosen)
+        actions = [graph.targets[label] for label in chosen if isinstance(graph.targets[label], Action)]
+        outcomes: dict[Label, GateOutcome] = {}
+        todo: list[Gate | Action] = []
+        for item in [*gates, *actions]:
+            ready = self._known(item, use_cache)
+            if ready is None:
+                todo.append(item)
+            else:
+                outcomes[item.label] = ready
+                self._events.finished(ready)
+        self._check_requires([item for item in todo if isinstance(item, Gate)])
+        if dry_run:
+            for item in todo:
+                outcomes[item.label] = self._outcome(item, Verdict.NOT_RUN, "would run")
+        else:
+            self._run_all(todo, outcomes, keep_going, jobs or min(4, os.cpu_count() or 1), use_cache)
+        rows = tuple(outcomes[item.label] for item in sorted([*gates, *actions], key=lambda item: item.label))
+        return BuildReport(rows, self._exit_code(rows))
+
+    def _exit_code(self, rows: Sequence[GateOutcome]) -> int:
+        if any(row.verdict is Verdict.CANCELLED for row in rows):
+            return 130
+        unproven = [row for row in rows if not row.proven]
+        if not rows or any(not row.reason.startswith(_NOT_HERE) and row.verdict is not Verdict.INFRA_ERROR for row in unproven):
+            return 1
+        return 3 if unproven else 0
+
+    def _run_all(self, todo: list[Gate | Action], outcomes: dict[Label, GateOutcome], keep_going: bool, jobs: int, use_cache: bool) -> None:
+        waiting = list(todo)
+        running: dict[Future[GateOutcome], Gate | Action] = {}
+        stopped = False
+        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+            try:
+                while waiting or running:
+                    while waiting and not stopped and len(running) < max(1, jobs):
+                        item = waiting.pop(0)
+                        running[pool.submit(self._run_one, item, use_cache)] = item
+                    if stopped and not running:
+                        break
+                    done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        item = running.pop(future)
+                        outcome = future.result()
+                        outcomes[item.label] = outcome
+                        self._events.finished(outcome)
+                        if not outcome.proven and not keep_going:
+                            stopped = True
+            except BaseException:
+                # Ctrl-C or an error of ours: nobody's process tree stays behind.
+                self._cancelled.set()
+                wait(running)
+                raise
+        for item in waiting:
+            outcomes[item.label] = self._outcome(item, Verdict.NOT_RUN, "stopped after a failure; --keep-going runs the rest")
+
+    # -- one gate --------------------------------------------------------------------------------------------------------------
+
+    def _outcome(self, item: Gate | Action, verdict: Verdict, reason: str, result: Result | None = None, cached: bool = False) -> GateOutcome:
+        accept = item.accept_flaky if isinstance(item, Gate) else False
+        return GateOutcome(
+            label=str(item.label),
+            verdict=verdict,
+            cached=cached,
+            reason=reason,
+            action_key=self._analysis.digest(item.label),
+            commit=(result.commit if result else None) or (None if result else self._analysis.snapshot.commit),
+            duration_s=result.duration_s if result else 0.0,
+            started=result.started if result else "",
+            attempts=result.attempts if result else 0,
+            means=result.means if result else "",
+            proven=result is not None and verdict.proves(accept),
+            log_digest=result.log_digest if result else "",
+        )
+
+    def _known(self, item: Gate | Action, use_cache: bool) -> GateOutcome | None:
+        """The outcome of a gate that need not, or cannot, run here; None for one that is to run."""
+        key = self._analysis.digest(item.label)
+        if isinstance(item, Gate) and item.gate_kind == "perf":
+            return self._outcome(item, Verdict.NOT_RUN, "a perf gate is judged for a contract, against its baseline; there is none here")
+        proof = self._proof(item, key) if use_cache else None
+        if proof is not None:
+            where = f"at {proof.commit[:12]}" if proof.commit else "in a dirty work tree"
+            return self._outcome(item, proof.verdict, f"proven {where}", proof, cached=True)
+        inputs = self._analysis.inputs(item.label)
+        if inputs.problems:
+            return self._outcome(item, Verdict.FAILED, inputs.problems[0])
+        if isinstance(item, Gate):
+            return self._not_here(item)
+        return None
+
+    def _proof(self, item: Gate | Action, key: str) -> Result | None:
+        accept = item.accept_flaky if isinstance(item, Gate) else False
+        return self._store.proof(key, timeout_s=item.timeout_s, accept_flaky=accept)
+
+    def _not_here(self, gate: Gate) -> GateOutcome | None:
+        wants = []
+        if gate.arch and gate.arch not in host_archs():
+            wants.append(gate.arch)
+        if gate.gpus > len(host_gpus()):
+            wants.append(f"{gate.gpus} GPU{'s' if gate.gpus > 1 else ''}")
+        if not wants:
+            return None
+        reason = f"{_NOT_HERE} {' and '.join(wants)}, and no executor is configured that has them; run it on such a machine"
+        return self._outcome(gate, Verdict.NOT_RUN, reason)
+
+    def _check_requires(self, gates: Sequence[Gate]) -> None:
+        missing: dict[str, list[str]] = {}
+        for gate in gates:
+            for name in gate.requires:
+                if name not in os.environ:
+                    missing.setdefault(name, []).append(gate.gate_id)
+        if missing:
+            raise HostError(
+                Fault(f"environment variable {name} is not set and is required by {', '.join(ids)}", None, f"export {name}=...")
+                for name, ids in sorted(missing.items())
+            )
+
+    def _run_one(self, item: Gate | Action, use_cache: bool) -> GateOutcome:
+        label = str(item.label)
+        try:
+            with self._prepare:
+                job = self._job(item)
+            if isinstance(job, str):
+                return self._outcome(item, Verdict.FAILED, job)
+            self._events.started(label)
+            result, cached = prove(
+                job,
+                self._store,
+                use_cache=use_cache,
+                warn=self._events.warn,
+                cancelled=self._cancelled,
+                on_wait=lambda: self._events.waiting(label),
+            )
+        except HostError as error:
+            return self._outcome(item, Verdict.INFRA_ERROR, error.faults[0].what)
+        if cached:
+            return self._outcome(item, result.verdict, "proven by another build just now", result, cached=True)
+        return self._outcome(item, result.verdict, result.reason, result)
+
+    # -- jobs ------------------------------------------------------------------------------------------------------------------
+
+    def _job(self, item: Gate | Action) -> Job | str:
+        """The job of a gate or an action, or the reason why it fails before it runs."""
+        inputs = self._analysis.inputs(item.label)
+        files: dict[str, InputFile] = {}
+        for one in inputs.items:
+            if one.form is not Form.OUTPUT:
+                for file in self._files(one):
+                    files[file.path] = file
+        for label in self._actions_below(item):
+            made = self._make(label)
+            if not made.verdict.proves():
+                return f"{label} is needed and {made.verdict.value}: {made.reason}"
+            for output in made.outputs:
+                files[output.path] = InputFile(output.path, output.mode, _reader(self._store.blob, output.digest))
+        gate = item if isinstance(item, Gate) else None
+        snapshot = self._analysis.snapshot
+        return Job(
+            action_key=self._analysis.digest(item.label),
+            label=str(item.label),
+            cmd=item.cmd,
+            timeout_s=item.timeout_s,
+            files=tuple(files[path] for path in sorted(files)),
+            env=item.env,
+            pass_env=gate.requires if gate else (),
+            gpus=gate.gpus if gate else 0,
+            retries=gate.retries if gate else 0,
+            accept_flaky=gate.accept_flaky if gate else False,
+            outs=() if gate else item.outs if isinstance(item, Action) else (),
+            own_modules=inputs.own_modules,
+            hidden=self._hidden,
+            commit=snapshot.commit,
+            tree=snapshot.tree,
+        )
+
+    def _actions_below(self, item: Gate | Action) -> list[Label]:
+        """Actions whose outs are inputs: those reached through deps without passing another action."""
+        graph = self._analysis.graph
+        found: list[Label] = []
+        seen: set[Label] = set()
+        pending = list(item.deps)
+        while pending:
+            label = pending.pop(0)
+            if label in seen:
+                continue
+            seen.add(label)
+            target = graph.targets[label]
+            if isinstance(target, Action):
+                found.append(label)
+            else:
+                pending += graph.deps(label)
+        return sorted(found)
+
+    def _make(self, label: Label) -> Result:
+        """An action's result, made now if it is not there; the caller holds the preparation lock, so each is made once."""
+        if label not in self._outputs:
+            action = self._analysis.graph.targets[label]
+            inputs = self._analysis.inputs(label)
+            key = self._analysis.digest(label)
+            if inputs.problems:
+                return Result(key, str(label), Verdict.FAILED, inputs.problems[0])
+            job = self._job(action)
+            if isinstance(job, str):
+                return Result(key, str(label), Verdict.FAILED, job)
+            self._events.started(str(label))
+            self._outputs[label], _ = prove(job, self._store, use_cache=True, warn=self._events.warn, cancelled=self._cancelled)
+        return self._outputs[label]
+
+    def _files(self, item: Input) -> list[InputFile]:
+        objects = self._analysis.snapshot.objects
+        rows = list(self._analysis.snapshot.walk(item.path)) if item.form is Form.TREE else []
+        if not rows and item.mode not in (TREE, GITLINK):
+            entry = self._analysis.snapshot.entry(item.path)
+            rows = [(item.path, entry[0], entry[1])] if entry else []
+        files = []
+        for path, mode, blob in rows:
+            if mode == GITLINK:
+                continue
+            data = objects.blob(blob)
+            if data.startswith(_LFS) and len(data) < 1024:
+                raise SnapshotError(f"{path} is a Git LFS pointer, not the file", hint="git lfs pull, then commit nothing: or keep it out of the inputs")
+            files.append(InputFile(path, mode, _reader(objects.blob, blob)))
+        return files
+
+
+#: How the reason of a gate begins that this machine cannot run.
+_NOT_HERE = "needs"
+
+
+def _reader(read: Any, name: str) -> Any:
+    def data() -> bytes:
+        found = read(name)
+        if found is None:
+            raise HostError(f"blob {name[:12]} is gone from the store", hint="build again with --no-cache")
+        return bytes(found)
+
+    return data
