@@ -23,7 +23,8 @@ from .answers import AffectedReport, ResultsReport, WhyReport
 from .store.memo import SqliteMemo
 
 if TYPE_CHECKING:
-    from .execute.build import BuildReport, Events
+    from .answers import BuildReport
+    from .execute.build import Events
     from .graph.graph import Graph
     from .model import Result
     from .plan.merge import MergePlan

@@ -1,0 +1,190 @@
+"""Answers as plain text.  Columns are aligned; colour only where the stream is a terminal and NO_COLOR is not set."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from ..answers import AffectedReport, BuildReport, GateOutcome, ResultsReport, WhyReport
+from ..errors import printable
+from ..model import Result
+from ..plan.affected import Change
+from ..plan.merge import MergePlan, Step
+
+__all__ = ["affected_text", "build_text", "columns", "plan_text", "results_text", "safe_lines", "show", "why_text"]
+
+_COLOURS = {"passed": "32", "cached": "32", "failed": "31", "timed_out": "31", "not_run": "33", "flaky": "33", "infra_error": "35", "conflict": "31"}
+
+
+def coloured(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def short(label: str) -> str:
+    """A gate's id, as people write it; other labels as they are."""
+    if label.startswith("//gates/"):
+        return label[len("//gates/") :]
+    return label
+
+
+def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
+    """Rows with every column but the last padded to its widest cell."""
+    listed = [[printable(cell) for cell in row] for row in rows]
+    if not listed:
+        return ""
+    widths = [max(len(row[index]) for row in listed if index < len(row)) for index in range(max(map(len, listed)))]
+    lines = []
+    for row in listed:
+        padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append((indent + "  ".join([*padded, row[-1]])).rstrip())
+    return "\n".join(lines)
+
+
+def show(text: str, stream: TextIO | None = None) -> None:
+    """Print to stdout (data) or another stream; on a terminal, verdict words get their colour."""
+    stream = stream or sys.stdout
+    if coloured(stream):
+        import re
+
+        text = re.sub(r"\b(" + "|".join(_COLOURS) + r")\b", lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", text)
+    stream.write(text + "\n")
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def outcome_row(outcome: GateOutcome) -> list[str]:
+    verdict = "cached" if outcome.cached else outcome.verdict.value.replace("_", " ")
+    time = _seconds(outcome.duration_s) if outcome.attempts else ""
+    reason = outcome.reason or (f"exit 0, sandbox: {outcome.means}" if outcome.means else "")
+    return [short(outcome.label), verdict, time, reason]
+
+
+def build_text(report: BuildReport) -> str:
+    """A row a gate, then one line that sums up."""
+    proven = sum(gate.proven for gate in report.gates)
+    cached = sum(gate.cached for gate in report.gates)
+    ran = sum(gate.attempts > 0 and not gate.cached for gate in report.gates)
+    lines = [columns(outcome_row(gate) for gate in report.gates)] if report.gates else []
+    lines.append(f"{proven} of {len(report.gates)} proven ({cached} cached, {ran} run)")
+    return "\n".join(lines)
+
+
+def _changes(changes: Iterable[Change], indent: str, most: int = 12) -> list[str]:
+    listed = list(changes)
+    lines = [indent + printable(change.words()) for change in listed[:most]]
+    if len(listed) > most:
+        lines.append(f"{indent}... and {len(listed) - most} more")
+    return lines
+
+
+def affected_text(report: AffectedReport) -> str:
+    lines = []
+    for one in report.targets:
+        proven = "" if one.proven is None else "already proven" if one.proven else "not proven"
+        note = proven if one.exists else "removed"
+        lines.append(columns([[short(one.label), note]]) if note else short(one.label))
+        lines += _changes(one.reasons, "    ")
+    where = report.at or "the work tree"
+    lines.append(f"{len(report.targets)} affected between {printable(report.since)} ({report.base[:12]}) and {printable(where)}")
+    return "\n".join(lines)
+
+
+def why_text(report: WhyReport) -> str:
+    lines = [f"{short(report.label)}  {report.kind}  {report.action_key[:16]}"]
+    if report.is_affected is not None:
+        lines.append(f"{'affected' if report.is_affected else 'not affected'} since {printable(report.since)}")
+        lines += _changes(report.affected, "    ", 50)
+    if report.kind in ("gate", "action"):
+        if report.proof is not None:
+            lines.append(f"proven: {_result_words(report.proof)}")
+        else:
+            lines.append("not proven")
+            for result in report.failures[-3:]:
+                lines.append(f"    ran under this key and {result.verdict.value}: {printable(result.reason)}")
+            if report.nearest is not None:
+                lines.append(f"    the last proof was {_result_words(report.nearest)}; since then:")
+                lines += _changes(report.missing, "        ", 50)
+                if not report.missing:
+                    lines.append("        (its inputs are not on record any more)")
+            elif not report.failures:
+                lines.append("    it has never run with these inputs, and no earlier proof is stored")
+    lines += [f"note: {printable(note)}" for note in report.notes]
+    if report.inputs:
+        lines.append(f"inputs ({len(report.inputs)}):")
+        rows = [[item["path"] or ".", item["form"], item["why"] + (f" via {' -> '.join(item['via'])}" if item["via"] else "")] for item in report.inputs[:60]]
+        lines.append(columns(rows, "    "))
+        if len(report.inputs) > 60:
+            lines.append(f"    ... and {len(report.inputs) - 60} more")
+    return "\n".join(lines)
+
+
+def _result_words(result: Result) -> str:
+    commit = f"at {result.commit[:12]}" if result.commit else "in a dirty work tree"
+    return f"{commit} on {result.started[:19].replace('T', ' ')} in {_seconds(result.duration_s)}"
+
+
+def results_text(report: ResultsReport) -> str:
+    rows = []
+    for result, note in [*((one, "") for one in report.results), *((one, "same key") for one in report.reused)]:
+        rows.append(
+            [short(result.label), result.verdict.value, result.started[:19], (result.commit or "dirty")[:12], result.action_key[:16], note or printable(result.reason)]
+        )
+    return columns(rows) if rows else "no results"
+
+
+def plan_text(plan: MergePlan) -> str:
+    lines = [f"base {printable(plan.base_ref)} at {plan.base[:12]}"]
+    lines += [f"note: {printable(note)}" for note in plan.notes]
+    width = max((len(step.contract) for step in plan.steps), default=0)
+    for number, step in enumerate(plan.steps, 1):
+        lines += _step_lines(number, step, width)
+    counts: dict[str, int] = {}
+    for step in plan.steps:
+        counts[step.status] = counts.get(step.status, 0) + 1
+    lines.append(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no contracts")
+    return "\n".join(lines)
+
+
+def _step_lines(number: int, step: Step, width: int) -> list[str]:
+    head = f"{number:>3}. {step.contract.ljust(width)}  {step.status.ljust(9)}  {printable(step.title)}"
+    if step.after:
+        head += f"  (after {', '.join(step.after)})" if len(step.after) < 6 else f"  (after all {len(step.after)} others)"
+    lines = [head]
+    pad = " " * (7 + width)
+    if step.commit:
+        how = f"{step.strategy} {printable(step.branch)} at {step.commit[:12]}"
+        lines.append(f"{pad}{how}" + (f", restacked on {step.restacked_on}" if step.restacked_on else ""))
+    for conflict in step.conflicts:
+        owners = f" (owner: {', '.join(conflict.owners)})" if conflict.owners else ""
+        lines.append(f"{pad}conflict with {', '.join(conflict.against)}: {', '.join(printable(path) for path in conflict.files)}{owners}")
+    for path, others in step.hotspots:
+        if others and step.commit:
+            lines.append(f"{pad}hotspot {printable(path)} shared with {', '.join(others)}")
+    if step.out_of_scope:
+        lines.append(f"{pad}out of scope: {', '.join(printable(path) for path in step.out_of_scope[:8])}")
+    if step.commit:
+        run = [short(gate.label) for gate in step.gates if not gate.proven]
+        proven = [short(gate.label) for gate in step.gates if gate.proven]
+        if run:
+            lines.append(f"{pad}to prove: {', '.join(run)}")
+        if proven:
+            lines.append(f"{pad}proven: {', '.join(proven)}")
+    lines += [f"{pad}note: {printable(note)}" for note in step.notes]
+    return lines
+
+
+def safe_lines(log: bytes) -> str:
+    """A log for a terminal: no control bytes, no workflow commands; what was there is spelt out."""
+    text = log.decode("utf-8", "replace").replace("\r\n", "\n")
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def json_text(value: Any) -> str:
+    import json
+
+    # ASCII: no separator, bidi or control character can reach a terminal raw.
+    return json.dumps(value, indent=2, sort_keys=False, ensure_ascii=True).replace("\x7f", "\\u007f")
