@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean
 from ..label import CONTRACTS, MERGES, Label, Pattern, parse_pattern
+from ..load.cycles import cycles, shown_cycle
 from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Target, WorkspaceDecl
 
 __all__ = ["Graph", "build_graph", "edges_of"]
@@ -171,68 +172,6 @@ def _merges(contracts: Mapping[str, Contract]) -> list[Merge]:
     return merges
 
 
-def _cycles(edges: Mapping[Label, tuple[Label, ...]]) -> list[list[Label]]:
-    """One cycle for each strongly connected knot, the smallest label first.  Iterative, linear."""
-    index: dict[Label, int] = {}
-    low: dict[Label, int] = {}
-    stack: list[Label] = []
-    on_stack: set[Label] = set()
-    knots: list[set[Label]] = []
-    for start in edges:
-        if start in index:
-            continue
-        work = [(start, iter(edges[start]))]
-        index[start] = low[start] = len(index)
-        stack.append(start)
-        on_stack.add(start)
-        while work:
-            node, rest = work[-1]
-            for child in rest:
-                if child not in edges:
-                    continue
-                if child not in index:
-                    index[child] = low[child] = len(index)
-                    stack.append(child)
-                    on_stack.add(child)
-                    work.append((child, iter(edges[child])))
-                    break
-                if child in on_stack:
-                    low[node] = min(low[node], index[child])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    knot = set()
-                    while True:
-                        member = stack.pop()
-                        on_stack.discard(member)
-                        knot.add(member)
-                        if member == node:
-                            break
-                    if len(knot) > 1 or node in edges[node]:
-                        knots.append(knot)
-    found = []
-    for knot in sorted(knots, key=min):
-        path = [min(knot)]
-        seen = {path[0]: 0}
-        while True:
-            step = min(dep for dep in edges[path[-1]] if dep in knot)
-            if step in seen:
-                found.append(path[seen[step] :])
-                break
-            seen[step] = len(path)
-            path.append(step)
-    return found
-
-
-def _shown(cycle: list[Label]) -> str:
-    names = [label.name if label.package == MERGES else label.short for label in cycle]
-    if len(names) > 12:
-        names = [*names[:6], f"... {len(names) - 8} more ...", *names[-2:]]
-    return " -> ".join([*names, names[0]])
-
-
 def build_graph(
     workspace: WorkspaceDecl,
     targets: Iterable[Target],
@@ -299,11 +238,11 @@ def build_graph(
             other_gate = known.get(Label.of_gate(target.compare_gate))
             if isinstance(other_gate, Gate) and other_gate.gate_kind != "command":
                 wrong.append(Fault(f"{label.short} compares {target.compare_gate}, which runs nothing", _place(target, "compare_gate")))
-    for cycle in _cycles(edges):
+    for cycle in cycles(edges):
         what = "contracts wait for each other" if cycle[0].package == MERGES else "targets need each other in a cycle"
         contract_label = Label(CONTRACTS, cycle[0].name)
         target = known.get(contract_label, known[cycle[0]]) if cycle[0].package == MERGES else known[cycle[0]]
-        wrong.append(Fault(f"{what}: {_shown(cycle)}", _place(target, "nmoe.depends_on", "deps"), "take one edge out"))
+        wrong.append(Fault(f"{what}: {shown_cycle([one.name if one.package == MERGES else one.short for one in cycle])}", _place(target, "nmoe.depends_on", "deps"), "take one edge out"))
     errors = [fault for fault in wrong if fault.level == "error"]
     if errors:
         raise DeclarationError(sorted(errors, key=lambda fault: (fault.at or Location("~"), fault.what)))

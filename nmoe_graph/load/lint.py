@@ -1,0 +1,82 @@
+"""One file, judged alone: outside git, without the files and the other contracts that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import DeclarationError, Fault, Location
+from .attestation import attestation_data
+from .build import load_build
+from .contract import contract_data, read_contract
+from .gates import GatesFile, load_gates
+from .markdown import find_block
+from .text import Reading, decode
+from .yamltext import read_yaml
+
+__all__ = ["LINT_KINDS", "lint_file"]
+
+LINT_KINDS = ("contract", "issue", "gates", "build", "attestation")
+_MOST_BODY = 1024 * 1024
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(4 * 1024 * 1024 + 1)
+    except OSError as error:
+        raise DeclarationError(Fault(f"cannot be read: {error.strerror}", Location(path))) from None
+
+
+def _block(data: bytes, file: str, key: str) -> Reading:
+    text = decode_body(data, file)
+    block = find_block(text, file, key)
+    # The text of the block is judged strictly; what people wrote around it is theirs.
+    inner = decode(block.text.encode("utf-8", "surrogatepass"), file, _MOST_BODY)
+    return read_yaml(inner, file, block.first_line, text)
+
+
+def decode_body(data: bytes, file: str) -> str:
+    """A Markdown body: any text around the block is allowed, as long as it is UTF-8.
+
+    Raises:
+        DeclarationError: it is too large, or no UTF-8.
+    """
+    if len(data) > _MOST_BODY:
+        raise DeclarationError(Fault(f"the file is too large: the limit is {_MOST_BODY} bytes", Location(file)))
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        raise DeclarationError(Fault("the file is not UTF-8", Location(file, 1, 1), "save it in the encoding UTF-8")) from None
+
+
+def _gates(path: str | None) -> GatesFile | None:
+    return load_gates(_read(path), path) if path else None
+
+
+def lint_bytes(kind: str, data: bytes, file: str, gates: GatesFile | None = None, contract: str | None = None) -> dict[str, Any]:
+    """The normalised declaration, with the key paths of the file.
+
+    Raises:
+        DeclarationError: with every fault.
+    """
+    if kind == "build":
+        return dict(load_build(data, file, "").normal)
+    if kind == "gates":
+        return dict(load_gates(data, file).normal)
+    if kind == "contract":
+        return contract_data(read_yaml(data, file), gates)
+    if kind == "issue":
+        return contract_data(_block(data, file, "nmoe"), gates)
+    looks_like_yaml = Path(file).suffix in (".yaml", ".yml")
+    reading = read_yaml(data, file) if looks_like_yaml else _block(data, file, "nmoe_pr")
+    answered = read_contract(read_yaml(_read(contract), contract), gates)[0] if contract else None
+    return attestation_data(reading, gates, answered)
+
+
+def lint_file(kind: str, path: str, gates: str | None = None, contract: str | None = None) -> tuple[dict[str, Any] | None, list[Fault]]:
+    """The normalised declaration, or None and every fault."""
+    try:
+        return lint_bytes(kind, _read(path), path, _gates(gates), contract), []
+    except DeclarationError as error:
+        return None, list(error.faults)

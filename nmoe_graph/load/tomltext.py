@@ -1,0 +1,140 @@
+"""TOML from strangers: bounded before it is parsed, and with the place of every key found afterwards, by one linear scan."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import DeclarationError, Fault, Location
+from .text import Path, Reading, decode
+
+__all__ = ["read_toml"]
+
+MOST_BYTES = 2 * 1024 * 1024
+_MOST_DEPTH = 32
+_MOST_LINE = 20_000
+
+_PART = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
+_HEADER = re.compile(rf"\s*\[(\[?)\s*({_PART}(?:\s*\.\s*{_PART})*)\s*\]")
+_KEY = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=\s*")
+_EACH = re.compile(_PART)
+
+
+def _check_shape(text: str, file: str) -> None:
+    """Depth and length, before a recursive or quadratic parser sees the text."""
+    depth = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > _MOST_LINE and line.count("[") + line.count(".") > 200:
+            what = "too deep or too long: one line with over 200 dots or brackets"
+            raise DeclarationError(Fault(what, Location(file, number, 1)))
+        quote = ""
+        for column, char in enumerate(line, 1):
+            if quote:
+                if char == quote and line[column - 2] != "\\":
+                    quote = ""
+            elif char in "\"'":
+                quote = char
+            elif char == "#":
+                break
+            elif char in "[{":
+                depth += 1
+                if depth > _MOST_DEPTH * 2:
+                    raise DeclarationError(Fault("nested too deep", Location(file, number, column)))
+            elif char in "]}" and depth:
+                depth -= 1
+        head = line.partition("=")[0] if not line.lstrip().startswith("#") else ""
+        if head.count(".") > _MOST_DEPTH and not line.lstrip().startswith(('"', "'")):
+            raise DeclarationError(Fault("a dotted key is nested too deep", Location(file, number, 1)))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = []
+    for part in _EACH.findall(text):
+        names.append(part[1:-1].encode().decode("unicode_escape", "replace") if part[0] == '"' and "\\" in part else part.strip("\"'"))
+    return tuple(names)
+
+
+def _index(reading: Reading) -> None:
+    """Where each header and key stands.  Multi-line strings and arrays are stepped over."""
+    table: Path = ()
+    counts: dict[Path, int] = {}
+    closing = ""
+    open_brackets = 0
+    for number, line in enumerate(reading.text.split("\n"), 1):
+        if closing:
+            if closing in line:
+                closing = ""
+            continue
+        if open_brackets > 0:
+            open_brackets += _bracket_balance(line)
+            continue
+        header = _HEADER.match(line)
+        if header:
+            table = _names(header[2])
+            if header[1]:
+                counts[table] = counts.get(table, -1) + 1
+                table = (*table, counts[table])
+            reading.keys[table] = reading.values[table] = (number, header.start(2) + 1)
+            continue
+        key = _KEY.match(line)
+        if key:
+            path = (*table, *_names(key[1]))
+            reading.keys[path] = (number, key.start(1) + 1)
+            reading.values[path] = (number, key.end() + 1)
+            rest = line[key.end() :]
+            for mark in ('"""', "'''"):
+                if rest.startswith(mark) and rest.count(mark) == 1:
+                    closing = mark
+            if not closing and rest[:1] in "[{":
+                open_brackets = max(0, _bracket_balance(rest))
+                for each in re.finditer(rf"{_PART}\s*=", rest) if rest[:1] == "{" else ():
+                    inner = (*path, *_names(each[0].rstrip("= ")))
+                    reading.keys[inner] = reading.values[inner] = (number, key.end() + each.start() + 1)
+
+
+def _bracket_balance(line: str) -> int:
+    bare = re.sub(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', "", line).partition("#")[0]
+    return bare.count("[") + bare.count("{") - bare.count("]") - bare.count("}")
+
+
+def read_toml(data: bytes, file: str) -> Reading:
+    """Read a TOML file.
+
+    Raises:
+        DeclarationError: it is too large, too deep, no UTF-8 or no TOML 1.0; never anything else.
+    """
+    import tomllib
+
+    text = decode(data, file, MOST_BYTES)
+    _check_shape(text, file)
+    _inline_newline(text, file)
+    reading = Reading(file, text, {})
+    try:
+        reading.data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DeclarationError(_syntax_fault(str(error), reading)) from None
+    except (ValueError, RecursionError, OverflowError, KeyError, IndexError, TypeError, AttributeError) as error:
+        word = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0] if str(error) else "it cannot be read"
+        raise DeclarationError(Fault(f"invalid TOML: {word}", Location(file, 1, 1))) from None
+    _index(reading)
+    return reading
+
+
+def _inline_newline(text: str, file: str) -> None:
+    """TOML 1.1 lets an inline table run over lines and 1.0 does not: two parsers, two answers, so it is refused."""
+    for number, line in enumerate(text.split("\n"), 1):
+        key = _KEY.match(line)
+        if key and line[key.end() :].rstrip() == "{":
+            what = f"invalid TOML 1.0: the inline table {key[1]} runs over more than one line"
+            raise DeclarationError(Fault(what, Location(file, number, key.end() + 1), f"write it as [table.{key[1]}], or on one line"))
+
+
+def _syntax_fault(message: str, reading: Reading) -> Fault:
+    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    words = message[: found.start()] if found else message
+    at = Location(reading.file, int(found[1]), int(found[2])) if found and found[1] else Location(reading.file, reading.text.count("\n") + 1, 1)
+    hint = "each table and key once: is it declared twice?" if "declare" in words or "overwrite" in words else ""
+    name = ""
+    if hint and at.line:
+        line = reading.text.split("\n")[at.line - 1].strip()
+        name = f" {line}" if len(line) < 120 else ""
+    return Fault(f"invalid TOML: {words[:1].lower()}{words[1:]}{name}", at, hint, reading.source(at))
