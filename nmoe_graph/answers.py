@@ -11,7 +11,7 @@ from .markup import table
 from .model import Result, Verdict
 from .plan.affected import Affected, Change
 
-__all__ = ["AffectedReport", "BuildReport", "GateOutcome", "ResultsReport", "WhyReport", "result_dict"]
+__all__ = ["AffectedReport", "BuildReport", "GateOutcome", "LintReport", "ResultsReport", "WhyReport", "result_dict"]
 
 
 def result_dict(result: Result) -> dict[str, Any]:
@@ -197,3 +197,17 @@ class ResultsReport:
     def _repr_html_(self) -> str:
         rows = [[one.label, one.verdict.value, one.started, (one.commit or "")[:12], one.action_key[:12]] for one in (*self.results, *self.reused)]
         return table(["gate", "verdict", "when", "commit", "key"], rows)
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """Everything that is wrong, or odd, in a workspace's declarations."""
+
+    targets: int
+    faults: tuple[Fault, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"schema": "nmoe-graph/lint@1", "targets": self.targets, "faults": [fault.to_dict() for fault in self.faults]}
+
+    def _repr_html_(self) -> str:
+        return table(["level", "where", "what", "hint"], [[one.level, str(one.at or ""), one.what, one.hint] for one in self.faults])

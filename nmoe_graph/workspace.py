@@ -19,7 +19,7 @@ from .errors import DeclarationError, Fault, SnapshotError, UsageError
 from .git.repository import Repository
 from .git.snapshot import Snapshot
 from .plan.affected import Affected, Cause, Change, difference, explain
-from .answers import AffectedReport, ResultsReport, WhyReport
+from .answers import AffectedReport, LintReport, ResultsReport, WhyReport
 from .store.memo import SqliteMemo
 
 if TYPE_CHECKING:
@@ -221,6 +221,30 @@ class Workspace:
             inputs=tuple(inputs),
             notes=tuple(notes),
         )
+
+    def lint(self, at: str | None = None) -> LintReport:
+        """Every fault of the declarations, and warnings about gates that read nothing, name missing modules, or cannot be told apart."""
+        analysis = self.analysis(at)
+        try:
+            graph = analysis.graph
+        except DeclarationError as error:
+            return LintReport(0, error.faults)
+        faults = list(graph.warnings)
+        twins: dict[str, str] = {}
+        for target in graph:
+            if target.kind not in ("gate", "action") or getattr(target, "gate_kind", "command") != "command":
+                continue
+            gathered = analysis.inputs(target.label)
+            for text in (*gathered.problems, *gathered.warnings):
+                faults.append(Fault(f"{target.label.short}: {text}", target.at, level="warning"))
+            if gathered.whole_tree:
+                hint = "declare inputs or deps to make it precise"
+                faults.append(Fault(f"{target.label.short}: the whole tree counts, since {gathered.whole_tree}", target.at, hint, level="warning"))
+            twin = twins.setdefault(analysis.digest(target.label), target.label.short)
+            if twin != target.label.short:
+                faults.append(Fault(f"{target.label.short} is the same action as {twin}: one proof serves both", target.at, level="warning"))
+        self.memo.flush()
+        return LintReport(len(graph), tuple(sorted(faults, key=lambda fault: (fault.level, str(fault.at or ""), fault.what))))
 
     # -- proving ---------------------------------------------------------------------------------------------------------------
 

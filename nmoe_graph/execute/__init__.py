@@ -1,0 +1,1 @@
+"""Intent to results: the sandbox, the process tree, the executors."""

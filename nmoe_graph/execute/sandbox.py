@@ -1,0 +1,188 @@
+"""A fresh folder with exactly the inputs, a scrubbed environment, and the strongest fence that this machine offers.
+
+    namespaces   bubblewrap: the checkouts do not exist for the gate, nothing but its own folder can be written
+    audit        a guard inside every Python process: checkouts and installed copies are refused and named
+    folder       the fresh folder and the scrubbed environment alone
+
+NMOE_GRAPH_SANDBOX asks for one of them.  What was used is part of the result.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import posixpath
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import HostError
+from ..model import Job
+
+__all__ = ["MEANS", "Sandbox", "choose_means"]
+
+MEANS = ("namespaces", "audit", "folder")
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@functools.cache
+def _bubblewrap() -> str | None:
+    """bubblewrap, if it is here and may make namespaces."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return None
+    probe = [program, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-pid", "--die-with-parent", "true"]
+    try:
+        done = subprocess.run(probe, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return program if done.returncode == 0 else None
+
+
+def choose_means() -> str:
+    """The means to use here.
+
+    Raises:
+        HostError: NMOE_GRAPH_SANDBOX asks for one that is unknown or not available.
+    """
+    asked = os.environ.get("NMOE_GRAPH_SANDBOX", "")
+    if asked and asked not in MEANS:
+        raise HostError(f"NMOE_GRAPH_SANDBOX={asked!r} is no means", hint=f"one of {', '.join(MEANS)}")
+    if asked == "namespaces" and _bubblewrap() is None:
+        raise HostError("bubblewrap is not here, or may not make namespaces", hint="install bubblewrap, or unset NMOE_GRAPH_SANDBOX")
+    return asked or ("namespaces" if _bubblewrap() else "audit")
+
+
+class Sandbox:
+    """The folder of one run.  `root` is where the command starts; everything else is beside it and not among its files."""
+
+    def __init__(self, job: Job, means: str) -> None:
+        self._job, self.means = job, means
+        try:
+            self._home = Path(os.path.realpath(tempfile.mkdtemp(prefix=f"nmoe-graph-run-{os.getpid()}-")))
+        except OSError as error:
+            raise HostError(f"no place for a sandbox: {error.strerror}", hint="set TMPDIR to a folder with room") from None
+        self.root = self._home / "box"
+        self.marks = self._home / "marks"
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        def force(function: object, path: str, *_: object) -> None:
+            try:
+                os.chmod(os.path.dirname(path), 0o700)
+                os.chmod(path, 0o700)
+                os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+            except OSError:
+                pass
+
+        shutil.rmtree(self._home, onerror=force)
+        if self._home.exists():  # a folder that forbade its own listing
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    def fill(self) -> str:
+        """Write the inputs; returns why the gate fails, or the empty string.
+
+        Raises:
+            HostError: the disk refused.
+        """
+        try:
+            for folder in (self.root, self._home / "home", self._home / "tmp", self._home / "pycache", self._home / "guard"):
+                folder.mkdir()
+            shutil.copyfile(Path(__file__).with_name("guard.py"), self._home / "guard" / "sitecustomize.py")
+            for file in self._job.files:
+                target = self.root / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                data = file.read()
+                if file.mode == 0o120000:
+                    leads = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), os.fsdecode(data)))
+                    if os.fsdecode(data).startswith("/") or leads.startswith(".."):
+                        return f"{file.path} is a link that leaves the workspace"
+                    os.symlink(data, os.fsencode(target))
+                    continue
+                with open(target, "wb") as handle:
+                    handle.write(data)
+                os.chmod(target, 0o755 if file.mode == 0o100755 else 0o644)
+            for out in self._job.outs:
+                (self.root / out).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+                return f"two inputs want the same place: {error.filename and os.path.relpath(error.filename, self.root)}"
+            raise HostError(f"the sandbox cannot be written: {error.strerror}", hint="set TMPDIR to a folder with room") from None
+        return ""
+
+    def environment(self, gpus: Sequence[str]) -> dict[str, str]:
+        """The whole environment of the command: declared, required, and a short fixed list."""
+        job = self._job
+        env = {
+            "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
+            "HOME": str(self._home / "home"),
+            "TMPDIR": str(self._home / "tmp"),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "PYTHONHASHSEED": "0",
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONPYCACHEPREFIX": str(self._home / "pycache"),
+            "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+        }
+        for name in job.pass_env:
+            if name not in os.environ:
+                raise HostError(f"environment variable {name} is not set", hint=f"export {name}=...")
+            env[name] = os.environ[name]
+        env.update(job.env)
+        if self.means != "folder":
+            guard = str(self._home / "guard")
+            env["PYTHONPATH"] = f"{guard}:{env['PYTHONPATH']}" if env.get("PYTHONPATH") else guard
+            env["NMOE_GRAPH_BOX"] = str(self._home)
+            env["NMOE_GRAPH_OWN"] = ",".join(job.own_modules)
+            env["NMOE_GRAPH_HIDDEN"] = "\x1f".join(os.path.realpath(path) for path in job.hidden)
+            env["NMOE_GRAPH_ALLOWED"] = "\x1f".join(self._allowed())
+            env["NMOE_GRAPH_MARKS"] = str(self.marks)
+        return env
+
+    def _allowed(self) -> list[str]:
+        """Folders that may lie inside a checkout and are no part of it: this interpreter and its libraries."""
+        places = [sys.prefix, sys.base_prefix, *site.getsitepackages()]
+        roots = {os.path.realpath(path) for path in self._job.hidden}
+        return sorted({os.path.realpath(place) for place in places} - roots)
+
+    def command(self) -> list[str]:
+        """The argument list that runs the job's command line inside the fence."""
+        shell = ["bash", "-eu", "-o", "pipefail", "-c", self._job.cmd]
+        if self.means != "namespaces":
+            return shell
+        program = _bubblewrap()
+        assert program is not None
+        fence = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"]
+        kept = [str(self._home), *self._allowed()]
+        for folder in sorted({os.path.realpath(path) for path in self._job.hidden}):
+            if os.path.isdir(folder) and not any(one == folder for one in kept):
+                fence += ["--tmpfs", folder]
+        for place in kept[1:]:
+            if any(place.startswith(os.path.realpath(path) + os.sep) for path in self._job.hidden) and os.path.isdir(place):
+                fence += ["--ro-bind", place, place]
+        fence += ["--bind", str(self._home), str(self._home), "--chdir", str(self.root)]
+        return [*fence, "--", *shell]
+
+    def breaches(self) -> str:
+        """Why the gate fails although its command may have passed; empty where nothing was touched that is no input."""
+        try:
+            marks = self.marks.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        names: Mapping[str, None] = dict.fromkeys(marks)
+        for mark in names:
+            kind, _, name = mark.partition("\t")
+            if kind == "import":
+                return f"{name} resolves to an installed copy outside the sandbox"
+            return f'reads {name}, which is not among its inputs; add inputs = ["{name}"]'
+        return ""

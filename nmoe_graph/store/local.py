@@ -1,0 +1,262 @@
+"""The local store: results, logs and outputs of one repository, shared by all its worktrees.
+
+    results/K1/KEY/STAMP-RAND    one file a run, never overwritten
+    blobs/D1/DIGEST              logs and outputs, by SHA-256
+    locks/                       advisory locks; only to avoid double work, never for correctness
+    quarantine/                  what could not be verified
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..model import Output, Result, Verdict
+from .entry import read_entry, write_entry
+
+__all__ = ["Store", "result_from_json", "result_to_json"]
+
+_KEY = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def result_to_json(result: Result) -> dict[str, Any]:
+    """A result as JSON-ready data.
+
+    Raises:
+        ValueError: a metric sample is negative, infinite or not a number.
+    """
+    for name, samples in result.metrics.items():
+        if not all(isinstance(sample, (int, float)) and math.isfinite(sample) and sample >= 0 for sample in samples):
+            raise ValueError(f"metric {name} has a sample that is negative or no finite number")
+    return {
+        "action_key": result.action_key,
+        "label": result.label,
+        "verdict": result.verdict.value,
+        "reason": result.reason,
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "started": result.started,
+        "duration_s": result.duration_s,
+        "attempts": result.attempts,
+        "commit": result.commit,
+        "tree": result.tree,
+        "means": result.means,
+        "fingerprint": [list(pair) for pair in result.fingerprint],
+        "log_digest": result.log_digest,
+        "log_bytes": result.log_bytes,
+        "outputs": [[output.path, output.mode, output.digest] for output in result.outputs],
+        "metrics": {name: list(samples) for name, samples in result.metrics.items()},
+    }
+
+
+def result_from_json(data: Any) -> Result | None:
+    """The result behind JSON data, or None where it is none."""
+    try:
+        return Result(
+            **{
+                **data,
+                "verdict": Verdict(data["verdict"]),
+                "fingerprint": tuple((str(one), str(two)) for one, two in data["fingerprint"]),
+                "outputs": tuple(Output(*row) for row in data["outputs"]),
+                "metrics": {name: tuple(samples) for name, samples in data["metrics"].items()},
+            }
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+class Store:
+    """Results by action key, by commit, by label.  No method raises for what a disk does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # -- blobs -----------------------------------------------------------------------------------------------------------------
+
+    def _blob_path(self, digest: str) -> Path:
+        return self.root / "blobs" / digest[:2] / digest
+
+    def put_blob(self, data: bytes) -> str:
+        """Keep bytes and return their SHA-256.
+
+        Raises:
+            OSError: they could not be kept.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        if self.blob(digest) is None:
+            write_entry(self._blob_path(digest), "blob", digest, data)
+        return digest
+
+    def blob(self, digest: str) -> bytes | None:
+        """The bytes of a digest, verified; None where they are not here or damaged."""
+        if not _KEY.match(digest):
+            return None
+        data = read_entry(self._blob_path(digest), "blob", digest)
+        return data if data is not None and hashlib.sha256(data).hexdigest() == digest else None
+
+    # -- results ---------------------------------------------------------------------------------------------------------------
+
+    def record(self, result: Result, log: bytes, warn: Callable[[str], None] | None = None) -> Result:
+        """Keep a result and its log.  Where the disk refuses, the result is returned all the same and only not kept."""
+        try:
+            kept = Result(**{**_fields(result), "log_digest": self.put_blob(log), "log_bytes": len(log)})
+            body = json.dumps(result_to_json(kept), sort_keys=True).encode()
+            stamp = f"{re.sub(r'[^0-9]', '', kept.started)[:14] or '0'}-{secrets.token_hex(6)}"
+            write_entry(self.root / "results" / kept.action_key[:2] / kept.action_key / stamp, "result", kept.action_key, body)
+        except OSError as error:
+            if warn is not None:
+                warn(f"the result could not be stored ({error.strerror}); the gate will run again")
+            return result
+        return kept
+
+    def _read(self, folder: Path, key: str) -> list[Result]:
+        try:
+            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        except OSError:
+            return []
+        found = []
+        for name in names:
+            body = read_entry(folder / name, "result", key)
+            if body is None:
+                continue
+            try:
+                result = result_from_json(json.loads(body))
+            except (ValueError, RecursionError):
+                result = None
+            if result is not None and result.action_key == key:
+                found.append(result)
+        return sorted(found, key=lambda result: (result.started, result.verdict.value, result.log_digest))
+
+    def results(self, action_key: str) -> list[Result]:
+        """Every stored run of an action, the oldest first."""
+        return self._read(self.root / "results" / action_key[:2] / action_key, action_key) if _KEY.match(action_key) else []
+
+    def proof(self, action_key: str, *, timeout_s: int, accept_flaky: bool = False) -> Result | None:
+        """The oldest run that proves the action: it passed, within the present limit, and its outputs are intact."""
+        for result in self.results(action_key):
+            if not result.verdict.proves(accept_flaky) or result.duration_s > timeout_s:
+                continue
+            if all(self.blob(output.digest) is not None for output in result.outputs):
+                return result
+        return None
+
+    def all(self) -> list[Result]:
+        """Every stored run, by label, then time."""
+        found: list[Result] = []
+        base = self.root / "results"
+        for group in _listing(base):
+            for key in _listing(base / group):
+                if _KEY.match(key):
+                    found += self._read(base / group / key, key)
+        return sorted(found, key=lambda result: (result.label, result.started, result.action_key))
+
+    def by_label(self, label: str) -> list[Result]:
+        return [result for result in self.all() if result.label == label]
+
+    def by_commit(self, prefix: str) -> list[Result]:
+        """The runs at a commit, given whole or by a prefix that is unique among the commits with results.
+
+        Raises:
+            UsageError: no commit, or an ambiguous one.
+        """
+        prefix = prefix.lower()
+        if not re.fullmatch(r"[0-9a-f]{4,40}", prefix):
+            raise UsageError(f"{prefix[:60]} is neither a label nor a commit", hint="a label, a ref, or at least 4 digits of a SHA")
+        found = [result for result in self.all() if result.commit and result.commit.startswith(prefix)]
+        commits = sorted({str(result.commit) for result in found})
+        if len(commits) > 1:
+            raise UsageError(f"{prefix} is ambiguous: {', '.join(commit[:12] for commit in commits[:5])}", hint="give more digits")
+        return found
+
+    def log(self, result: Result) -> bytes | None:
+        """The log of a result, verified; None where it is gone."""
+        return self.blob(result.log_digest) if result.log_digest else None
+
+    # -- locks -----------------------------------------------------------------------------------------------------------------
+
+    def _lock_file(self, name: str) -> int | None:
+        try:
+            folder = self.root / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            return os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError:
+            return None
+
+    @contextlib.contextmanager
+    def lock(self, action_key: str, waiting: Callable[[], None] | None = None, cancelled: Callable[[], bool] | None = None) -> Iterator[bool]:
+        """Hold the lock of an action, so that two builds run it once.  Yields False where locks cannot be had."""
+        descriptor = self._lock_file(action_key)
+        if descriptor is None:
+            yield False
+            return
+        try:
+            told = False
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not told and waiting is not None:
+                        waiting()
+                    told = True
+                    if cancelled is not None and cancelled():
+                        break
+                    time.sleep(0.05)
+                except OSError:
+                    break
+            yield True
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def gpu_slots(self, count: int, gpus: tuple[str, ...], cancelled: Callable[[], bool] | None = None) -> Iterator[tuple[str, ...]]:
+        """Hold `count` of this machine's GPUs, across processes; the kernel gives them back when a process dies."""
+        held: list[tuple[str, int]] = []
+        try:
+            while len(held) < count and not (cancelled is not None and cancelled()):
+                for gpu in gpus:
+                    if len(held) == count or any(gpu == one for one, _ in held):
+                        continue
+                    descriptor = self._lock_file(f"gpu-{gpu}")
+                    if descriptor is None:
+                        held.append((gpu, -1))
+                        continue
+                    try:
+                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        held.append((gpu, descriptor))
+                    except OSError:
+                        os.close(descriptor)
+                if len(held) < count:
+                    # All or nothing: two builds that each hold half would wait for ever.
+                    for _, descriptor in held:
+                        if descriptor >= 0:
+                            os.close(descriptor)
+                    held = []
+                    time.sleep(0.1 + secrets.randbelow(100) / 1000)
+            yield tuple(gpu for gpu, _ in held)
+        finally:
+            for _, descriptor in held:
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+
+def _fields(result: Result) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in result.__slots__}
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
