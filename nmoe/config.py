@@ -1,6 +1,6 @@
 """The configuration: one frozen dataclass, read from TOML, with overrides typed by the field that they set.
 
-    python -m nmoe.config configs/tiny.toml --steps=20      prints what a run would use
+    python -m nmoe configs/tiny.toml --steps=20      prints what a run would use
 
 Values come from the defaults below, then the file, then `--key=value`.  `${NMOE_X}` and `${NMOE_X:-default}` in the file's
 texts stand for environment variables of that prefix and of no other.  Everything that is wrong is reported at once.
@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,10 +164,10 @@ class Config:
         """
         env = os.environ if env is None else env
         files = [word for word in argv if not word.startswith("-")]
-        if len(files) != 1:
-            extra = f", not {len(files)}: {' '.join(files)[:200]}" if files else ""
-            raise ConfigError([f"one configuration file is due{extra} (options are --key=value)"])
+        if not files:
+            raise ConfigError(["a configuration file is due: CONFIG.toml [--key=value ...]"])
         values, faults, places = _read(files[0], env)
+        faults += [f"{word}: options are written --key=value, and one configuration file is enough" for word in files[1:]]
         for word in argv:
             if word.startswith("-"):
                 _override(word, values, faults, places)
@@ -356,18 +355,3 @@ def _check(config: Config, places: Mapping[str, str]) -> list[str]:
         say("frozen_experts", "needs frozen_dir")
     return wrong
 
-
-def main(argv: Sequence[str]) -> int:
-    """Print what a command line means; exit status 2 with the faults where it means nothing."""
-    try:
-        config = Config.from_args(argv)
-    except ConfigError as error:
-        sys.stderr.write("".join(f"nmoe: {fault}\n" for fault in error.faults))
-        return 2
-    total, active = config.parameter_count()
-    sys.stdout.write(f"# {total:,} parameters, {active:,} active, fingerprint {config.fingerprint()[:16]}\n{config.to_toml()}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
