@@ -289,22 +289,60 @@ def _override(word: str, values: dict[str, Any], faults: list[str], places: dict
         return
     kind = kinds[name]
     try:
-        value: Any = {"int": int, "float": float, "str": str}[kind](text) if kind != "bool" else {"true": True, "false": False}[text]
+        value: Any = (
+            {"int": int, "float": float, "str": str}[kind](text) if kind != "bool" else {"true": True, "false": False}[text]
+        )
     except (ValueError, KeyError):
         faults.append(f"{word}: {name} must be {_WORDS[kind]}, not {text!r}")
         return
     values[name], places[name] = value, word
 
 
-_POSITIVE = (
-    "vocab_size dim n_layers n_heads inter_dim moe_inter_dim n_routed_experts n_activated_experts kv_lora_rank qk_nope_head_dim "
-    "qk_rope_head_dim v_head_dim rope_theta max_position_embeddings rms_norm_eps adam_eps batch_size seq_len log_every "
-    "checkpoint_every attn_global_every lr_dense lr_router lr_expert steps route_scale mup_embed mup_logits"
-).split()
-_NOT_NEGATIVE = (
-    "n_shared_experts n_dense_layers q_lora_rank router_bias_update_rate weight_decay warmup_steps hold_tokens decay_tokens "
-    "decay_floor checkpoint_keep_last_n eos_token_id seed attn_local_window"
-).split()
+_POSITIVE = [
+    "vocab_size",
+    "dim",
+    "n_layers",
+    "n_heads",
+    "inter_dim",
+    "moe_inter_dim",
+    "n_routed_experts",
+    "n_activated_experts",
+    "kv_lora_rank",
+    "qk_nope_head_dim",
+    "qk_rope_head_dim",
+    "v_head_dim",
+    "rope_theta",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "adam_eps",
+    "batch_size",
+    "seq_len",
+    "log_every",
+    "checkpoint_every",
+    "attn_global_every",
+    "lr_dense",
+    "lr_router",
+    "lr_expert",
+    "steps",
+    "route_scale",
+    "mup_embed",
+    "mup_logits",
+]
+_NOT_NEGATIVE = [
+    "n_shared_experts",
+    "n_dense_layers",
+    "q_lora_rank",
+    "router_bias_update_rate",
+    "weight_decay",
+    "warmup_steps",
+    "hold_tokens",
+    "decay_tokens",
+    "decay_floor",
+    "checkpoint_keep_last_n",
+    "eos_token_id",
+    "seed",
+    "attn_local_window",
+]
 _CHOICES = {
     "target": ("b200", "sm90", "cpu"),
     "attn": ("mla",),
@@ -354,4 +392,3 @@ def _check(config: Config, places: Mapping[str, str]) -> list[str]:
     if config.frozen_experts and not config.frozen_dir:
         say("frozen_experts", "needs frozen_dir")
     return wrong
-

@@ -1,10 +1,10 @@
 """nmoe-graph: gates, contracts and merges of one repository as a content-addressed graph.
 
-    from nmoe_graph import Workspace
+from nmoe_graph import Workspace
 
-    ws = Workspace.open(".")
-    ws.build("//gates:tier_a")
-    ws.affected(since="origin/main")
+ws = Workspace.open(".")
+ws.build("//gates:tier_a")
+ws.affected(since="origin/main")
 """
 
 from __future__ import annotations
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["DeclarationError", "HostError", "Label", "NmoeGraphError", "Result", "SnapshotError", "UsageError", "Verdict", "Workspace", "__version__"]
+__all__ = [
+    "DeclarationError",
+    "HostError",
+    "Label",
+    "NmoeGraphError",
+    "Result",
+    "SnapshotError",
+    "UsageError",
+    "Verdict",
+    "Workspace",
+    "__version__",
+]
 
 _HOMES = {
     "DeclarationError": "errors",

@@ -68,7 +68,9 @@ class AffectedReport:
         }
 
     def _repr_html_(self) -> str:
-        rows = [[one.label, one.kind, "; ".join(change.words() for change in one.reasons), _proven(one.proven)] for one in self.targets]
+        rows = [
+            [one.label, one.kind, "; ".join(change.words() for change in one.reasons), _proven(one.proven)] for one in self.targets
+        ]
         return table(["target", "kind", "why", "proven"], rows, f"affected since {self.since}")
 
 
@@ -162,7 +164,14 @@ class BuildReport:
         if self.gates and all(gate.proven for gate in self.gates):
             return Verdict.PASSED
         worst = [gate.verdict for gate in self.gates if not gate.proven]
-        for verdict in (Verdict.CANCELLED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.INFRA_ERROR, Verdict.FLAKY, Verdict.INCONCLUSIVE):
+        for verdict in (
+            Verdict.CANCELLED,
+            Verdict.FAILED,
+            Verdict.TIMED_OUT,
+            Verdict.INFRA_ERROR,
+            Verdict.FLAKY,
+            Verdict.INCONCLUSIVE,
+        ):
             if verdict in worst:
                 return verdict
         return Verdict.NOT_RUN
@@ -174,7 +183,10 @@ class BuildReport:
         return {"schema": "nmoe-graph/build@1", "gates": [gate.to_dict() for gate in self.gates], "verdict": self.verdict.value}
 
     def _repr_html_(self) -> str:
-        rows = [[gate.label, ("cached " if gate.cached else "") + gate.verdict.value, gate.reason, f"{gate.duration_s:.1f} s"] for gate in self.gates]
+        rows = [
+            [gate.label, ("cached " if gate.cached else "") + gate.verdict.value, gate.reason, f"{gate.duration_s:.1f} s"]
+            for gate in self.gates
+        ]
         return table(["gate", "verdict", "reason", "time"], rows)
 
 
@@ -195,7 +207,10 @@ class ResultsReport:
         }
 
     def _repr_html_(self) -> str:
-        rows = [[one.label, one.verdict.value, one.started, (one.commit or "")[:12], one.action_key[:12]] for one in (*self.results, *self.reused)]
+        rows = [
+            [one.label, one.verdict.value, one.started, (one.commit or "")[:12], one.action_key[:12]]
+            for one in (*self.results, *self.reused)
+        ]
         return table(["gate", "verdict", "when", "commit", "key"], rows)
 
 
@@ -210,4 +225,6 @@ class LintReport:
         return {"schema": "nmoe-graph/lint@1", "targets": self.targets, "faults": [fault.to_dict() for fault in self.faults]}
 
     def _repr_html_(self) -> str:
-        return table(["level", "where", "what", "hint"], [[one.level, str(one.at or ""), one.what, one.hint] for one in self.faults])
+        return table(
+            ["level", "where", "what", "hint"], [[one.level, str(one.at or ""), one.what, one.hint] for one in self.faults]
+        )

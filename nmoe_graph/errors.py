@@ -63,7 +63,12 @@ class Fault:
 
     def to_dict(self) -> dict[str, object]:
         place = {"file": self.at.file, "line": self.at.line, "column": self.at.column} if self.at else None
-        return {"level": self.level, "message": printable(self.what, limit=2000), "at": place, "hint": printable(self.hint, limit=2000)}
+        return {
+            "level": self.level,
+            "message": printable(self.what, limit=2000),
+            "at": place,
+            "hint": printable(self.hint, limit=2000),
+        }
 
 
 class NmoeGraphError(Exception):

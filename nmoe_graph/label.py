@@ -76,7 +76,9 @@ class Pattern:
 
 
 def _bad(text: str, why: str) -> UsageError:
-    return UsageError(f"{printable(text, limit=120)!s} is no label: {why}", hint="labels look like //package:name, :name or b200:gate_name")
+    return UsageError(
+        f"{printable(text, limit=120)!s} is no label: {why}", hint="labels look like //package:name, :name or b200:gate_name"
+    )
 
 
 def _check_package(text: str, package: str) -> None:

@@ -61,7 +61,7 @@ class MergePlanner:
         self._base_ref = ref
         self._base = self._repository.resolve(ref)
         self._base_tree = self._repository.objects.commit_fields(self._base)[0]
-        self._contracts = {contract.issue: contract for contract in self._graph.contracts()}
+        self._contracts: dict[str, Contract] = {contract.issue: contract for contract in self._graph.contracts()}
         self._named = dict(branches)
         for issue in self._named:
             self._known(issue)
@@ -70,7 +70,9 @@ class MergePlanner:
         issue = issue.removeprefix("//contracts:").removeprefix("//merges:")
         found = self._contracts.get(issue)
         if found is None:
-            raise UsageError(f"there is no contract {issue}", hint=did_you_mean(issue, self._contracts) or "ids are text, as written: 01, 03a")
+            raise UsageError(
+                f"there is no contract {issue}", hint=did_you_mean(issue, self._contracts) or "ids are text, as written: 01, 03a"
+            )
         return found
 
     def _landed(self) -> set[str]:
@@ -208,7 +210,11 @@ class MergePlanner:
         return tuple(found)
 
     def _conflict(self, against: tuple[str, ...], files: tuple[str, ...]) -> Conflict:
-        owners = {who for pattern, who in self._graph.owners.items() if any(path == pattern or Glob(pattern).matches(path) for path in files)}
+        owners = {
+            who
+            for pattern, who in self._graph.owners.items()
+            if any(path == pattern or Glob(pattern).matches(path) for path in files)
+        }
         return Conflict(against, files, tuple(sorted(owners)))
 
     def _out_of_scope(self, contract: Contract, branch: _Branch | None) -> tuple[str, ...]:

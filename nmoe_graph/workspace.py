@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .answers import AffectedReport, LintReport, ResultsReport, WhyReport
 from .digest.analysis import Analysis, Table
 from .errors import DeclarationError, Fault, SnapshotError, UsageError
 from .git.repository import Repository
 from .git.snapshot import Snapshot
 from .plan.affected import Affected, Cause, Change, difference, explain
-from .answers import AffectedReport, LintReport, ResultsReport, WhyReport
 from .store.memo import SqliteMemo
 
 if TYPE_CHECKING:
@@ -145,7 +145,9 @@ class Workspace:
         self.memo.flush()
         return AffectedReport(since, base, new.snapshot.name if at else "", new.snapshot.commit, tuple(found), tuple(warnings))
 
-    def _reasons(self, label: str, kind: str, old: Analysis, new: Analysis, moved: set[str], paths: Iterable[str]) -> tuple[Change, ...]:
+    def _reasons(
+        self, label: str, kind: str, old: Analysis, new: Analysis, moved: set[str], paths: Iterable[str]
+    ) -> tuple[Change, ...]:
         if kind in ("gate", "action"):
             found = explain(old.kept_manifest(label), new.kept_manifest(label), paths)
             if found:
@@ -188,7 +190,8 @@ class Workspace:
         if target.kind in ("gate", "action"):
             manifest = new.kept_manifest(name)
             inputs = [
-                {"path": entry[0], "form": entry[2], "digest": entry[3], "why": entry[4], "via": entry[5]} for entry in manifest.get("inputs", ())
+                {"path": entry[0], "form": entry[2], "digest": entry[3], "why": entry[4], "via": entry[5]}
+                for entry in manifest.get("inputs", ())
             ]
             if manifest.get("whole_tree"):
                 notes.append(f"the whole tree counts: {manifest['whole_tree']}")
@@ -198,7 +201,11 @@ class Workspace:
             proof = self.store.proof(row.digest, timeout_s=row.timeout_s or 10**9, accept_flaky=row.accept_flaky)
             if proof is None:
                 failures = [result for result in self.store.results(row.digest) if not result.verdict.proves(row.accept_flaky)]
-                earlier = [result for result in self.store.by_label(name) if result.verdict.proves(True) and result.action_key != row.digest]
+                earlier = [
+                    result
+                    for result in self.store.by_label(name)
+                    if result.verdict.proves(True) and result.action_key != row.digest
+                ]
                 if earlier:
                     nearest = max(earlier, key=lambda result: (result.started, result.action_key))
                     reference = self.memo.get("manifest.key", nearest.action_key)
@@ -223,7 +230,7 @@ class Workspace:
         )
 
     def lint(self, at: str | None = None) -> LintReport:
-        """Every fault of the declarations, and warnings about gates that read nothing, name missing modules, or cannot be told apart."""
+        """Every fault of the declarations, and warnings: missing modules, whole-tree gates, gates that are one action."""
         analysis = self.analysis(at)
         try:
             graph = analysis.graph
@@ -239,10 +246,19 @@ class Workspace:
                 faults.append(Fault(f"{target.label.short}: {text}", target.at, level="warning"))
             if gathered.whole_tree:
                 hint = "declare inputs or deps to make it precise"
-                faults.append(Fault(f"{target.label.short}: the whole tree counts, since {gathered.whole_tree}", target.at, hint, level="warning"))
+                faults.append(
+                    Fault(
+                        f"{target.label.short}: the whole tree counts, since {gathered.whole_tree}",
+                        target.at,
+                        hint,
+                        level="warning",
+                    )
+                )
             twin = twins.setdefault(analysis.digest(target.label), target.label.short)
             if twin != target.label.short:
-                faults.append(Fault(f"{target.label.short} is the same action as {twin}: one proof serves both", target.at, level="warning"))
+                faults.append(
+                    Fault(f"{target.label.short} is the same action as {twin}: one proof serves both", target.at, level="warning")
+                )
         self.memo.flush()
         return LintReport(len(graph), tuple(sorted(faults, key=lambda fault: (fault.level, str(fault.at or ""), fault.what))))
 

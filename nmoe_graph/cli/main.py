@@ -45,7 +45,9 @@ def _run(args: list[str]) -> int:
     parser = make_parser()
     first = next((one for one in args if not one.startswith("-")), None)
     if first is not None and args[0] == first and first not in VERBS:
-        raise UsageError(f"there is no verb {printable(first, limit=60)!r}", hint=did_you_mean(first, VERBS) or f"verbs: {', '.join(VERBS)}")
+        raise UsageError(
+            f"there is no verb {printable(first, limit=60)!r}", hint=did_you_mean(first, VERBS) or f"verbs: {', '.join(VERBS)}"
+        )
     try:
         options = parser.parse_args(args)
     except SystemExit as stop:
@@ -64,7 +66,11 @@ def _say(args: Sequence[str], error: NmoeGraphError) -> int:
         if wants_json:
             from ..report.console import json_text
 
-            document = {"schema": "nmoe-graph/error@1", "exit_code": error.exit_code, "faults": [fault.to_dict() for fault in error.faults[:50]]}
+            document = {
+                "schema": "nmoe-graph/error@1",
+                "exit_code": error.exit_code,
+                "faults": [fault.to_dict() for fault in error.faults[:50]],
+            }
             print(json_text(document))  # noqa: T201
         sys.stdout.flush()
     except BrokenPipeError:

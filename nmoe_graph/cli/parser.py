@@ -30,7 +30,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nmoe-graph",
         description="Gates, contracts and merges of one repository as a content-addressed graph.",
-        epilog="exit codes: 0 answered or all proven, 1 not proven or lint found something, 2 usage or declaration, 3 machine or remote, 130 interrupted",
+        epilog="exit codes: 0 answered or all proven, 1 not proven or lint found something, 2 usage or declaration, "
+        "3 machine or remote, 130 interrupted",
         allow_abbrev=False,
     )
     from .. import __version__
@@ -45,7 +46,9 @@ def make_parser() -> argparse.ArgumentParser:
         return sub
 
     build = verb("build")
-    build.add_argument("labels", nargs="+", metavar="LABEL", help="gates, bundles, contracts, actions or patterns; subtract with -- -//x:y")
+    build.add_argument(
+        "labels", nargs="+", metavar="LABEL", help="gates, bundles, contracts, actions or patterns; subtract with -- -//x:y"
+    )
     build.add_argument("--at", metavar="REF", help="prove this commit instead of the work tree")
     build.add_argument("--keep-going", "-k", action="store_true", help="go on after a failure")
     build.add_argument("--jobs", "-j", type=_positive, metavar="N", help="gates at once (default: up to 4)")
@@ -55,7 +58,9 @@ def make_parser() -> argparse.ArgumentParser:
     affected = verb("affected", ("text", "json", "label"))
     affected.add_argument("--since", metavar="REF", help="compare with the merge base with REF (default: the workspace's base)")
     affected.add_argument("--at", metavar="REF", help="the newer side (default: the work tree)")
-    affected.add_argument("--kind", default="gate", metavar="K,K", help="gate, bundle, contract, merge, files, python, action, or all (default: gate)")
+    affected.add_argument(
+        "--kind", default="gate", metavar="K,K", help="gate, bundle, contract, merge, files, python, action, or all (default: gate)"
+    )
 
     why = verb("why")
     why.add_argument("label", metavar="LABEL")
@@ -64,7 +69,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     plan = verb("plan-merges")
     plan.add_argument("contracts", nargs="*", metavar="CONTRACT", help="contract ids (default: all)")
-    plan.add_argument("--branch", action="append", default=[], metavar="ID=REF", help="take this ref for a contract (default: issue/ID-SLUG)")
+    plan.add_argument(
+        "--branch", action="append", default=[], metavar="ID=REF", help="take this ref for a contract (default: issue/ID-SLUG)"
+    )
     plan.add_argument("--base", metavar="REF", help="what everything lands on (default: the workspace's base)")
     plan.add_argument("--at", metavar="REF", help="read the contracts at this commit (default: the work tree)")
 
@@ -73,13 +80,17 @@ def make_parser() -> argparse.ArgumentParser:
     graph.add_argument("--at", metavar="REF")
 
     query = verb("query", ("text", "json", "label"))
-    query.add_argument("words", nargs="+", metavar="deps|rdeps LABEL...", help="what targets need, who needs them; or just patterns")
+    query.add_argument(
+        "words", nargs="+", metavar="deps|rdeps LABEL...", help="what targets need, who needs them; or just patterns"
+    )
     query.add_argument("--kind", default="all", metavar="K,K")
     query.add_argument("--direct", action="store_true", help="one step only")
     query.add_argument("--at", metavar="REF")
 
     results = verb("results")
-    results.add_argument("what", nargs="?", metavar="LABEL|COMMIT", help="a label, a commit or a unique prefix of one (default: all)")
+    results.add_argument(
+        "what", nargs="?", metavar="LABEL|COMMIT", help="a label, a commit or a unique prefix of one (default: all)"
+    )
     results.add_argument("--at", metavar="REF")
 
     log = verb("log")

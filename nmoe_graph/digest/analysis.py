@@ -169,7 +169,9 @@ class Analysis:
             return {}
         inputs = self.inputs(label)
         parts = keys.action_manifest(target, inputs)
-        parts["inputs"] = [[*row, item.reason.value, list(item.via)] for row, item in zip(parts["inputs"], inputs.items, strict=True)]
+        parts["inputs"] = [
+            [*row, item.reason.value, list(item.via)] for row, item in zip(parts["inputs"], inputs.items, strict=True)
+        ]
         parts["whole_tree"] = inputs.whole_tree
         return parts
 
@@ -199,7 +201,9 @@ class Analysis:
             timeout = getattr(target, "timeout_s", 0)
             rows[str(target.label)] = Row(target.kind, digest, reference, timeout, getattr(target, "accept_flaky", False))
         if self._memo:
-            kept_rows = {label: [row.kind, row.digest, row.manifest, row.timeout_s, row.accept_flaky] for label, row in rows.items()}
+            kept_rows = {
+                label: [row.kind, row.digest, row.manifest, row.timeout_s, row.accept_flaky] for label, row in rows.items()
+            }
             self._memo.put(kind, self.snapshot.tree, kept_rows)
         self._table = rows
         return rows

@@ -6,6 +6,7 @@ what they stand for.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,39 @@ from ..label import Label
 from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python
 from .encoding import digest
 
-__all__ = ["IN_KEY", "OUTSIDE_KEY", "action_key", "action_manifest", "bundle_digest", "contract_digest", "leaf_digest", "merge_digest", "perf_key"]
+__all__ = [
+    "IN_KEY",
+    "OUTSIDE_KEY",
+    "action_key",
+    "action_manifest",
+    "bundle_digest",
+    "contract_digest",
+    "leaf_digest",
+    "merge_digest",
+    "perf_key",
+]
 
 #: Every field of a Gate stands in exactly one of these two (a test walks them).
-IN_KEY = frozenset({"cmd", "gate_kind", "inputs", "deps", "requires_files", "infer", "exact", "env", "requires", "arch", "gpus", "salt", "expects", "compare_gate", "metric", "better"})
+IN_KEY = frozenset(
+    {
+        "cmd",
+        "gate_kind",
+        "inputs",
+        "deps",
+        "requires_files",
+        "infer",
+        "exact",
+        "env",
+        "requires",
+        "arch",
+        "gpus",
+        "salt",
+        "expects",
+        "compare_gate",
+        "metric",
+        "better",
+    }
+)
 OUTSIDE_KEY = frozenset({"label", "tier", "timeout_s", "retries", "accept_flaky", "notes", "at", "places"})
 
 
@@ -59,16 +89,17 @@ def bundle_digest(target: Bundle, digests: Mapping[Label, str]) -> str:
     return digest("bundle", [[str(label), digests[label]] for label in target.members])
 
 
+_CONTRACT_FIELDS = tuple(field.name for field in dataclasses.fields(Contract))
+
+
 def contract_digest(target: Contract, digests: Mapping[Label, str]) -> str:
     """Everything that the contract says, and the digests of the gates that it requires."""
-    said = {
-        name: value
-        for name in ("issue", "slug", "work", "risk", "complexity", "title", "depends_on", "depends_on_all", "merge_hotspots", "allow", "deny")
-        + ("invariants", "knobs_add", "knobs_change", "merge_strategy", "delete_branch")
-        for value in [getattr(target, name)]
-    }
+    names = [name for name in _CONTRACT_FIELDS if name not in ("label", "required", "perf", "at", "places")]
+    said = {name: getattr(target, name) for name in names}
     perf = [target.perf.gate, target.perf.metric, target.perf.baseline_ref, float(target.perf.budget_pct)] if target.perf else None
-    return digest("contract", {"said": said, "perf": perf, "gates": [[gate, digests[Label.of_gate(gate)]] for gate in target.required]})
+    return digest(
+        "contract", {"said": said, "perf": perf, "gates": [[gate, digests[Label.of_gate(gate)]] for gate in target.required]}
+    )
 
 
 def merge_digest(target: Merge, digests: Mapping[Label, str]) -> str:

@@ -97,7 +97,9 @@ class Builder:
             return 1
         return 3 if unproven else 0
 
-    def _run_all(self, todo: list[Gate | Action], outcomes: dict[Label, GateOutcome], keep_going: bool, jobs: int, use_cache: bool) -> None:
+    def _run_all(
+        self, todo: list[Gate | Action], outcomes: dict[Label, GateOutcome], keep_going: bool, jobs: int, use_cache: bool
+    ) -> None:
         waiting = list(todo)
         running: dict[Future[GateOutcome], Gate | Action] = {}
         stopped = False
@@ -127,7 +129,9 @@ class Builder:
 
     # -- one gate --------------------------------------------------------------------------------------------------------------
 
-    def _outcome(self, item: Gate | Action, verdict: Verdict, reason: str, result: Result | None = None, cached: bool = False) -> GateOutcome:
+    def _outcome(
+        self, item: Gate | Action, verdict: Verdict, reason: str, result: Result | None = None, cached: bool = False
+    ) -> GateOutcome:
         accept = item.accept_flaky if isinstance(item, Gate) else False
         return GateOutcome(
             label=str(item.label),
@@ -148,7 +152,9 @@ class Builder:
         """The outcome of a gate that need not, or cannot, run here; None for one that is to run."""
         key = self._analysis.digest(item.label)
         if isinstance(item, Gate) and item.gate_kind == "perf":
-            return self._outcome(item, Verdict.NOT_RUN, "a perf gate is judged for a contract, against its baseline; there is none here")
+            return self._outcome(
+                item, Verdict.NOT_RUN, "a perf gate is judged for a contract, against its baseline; there is none here"
+            )
         proof = self._proof(item, key) if use_cache else None
         if proof is not None:
             where = f"at {proof.commit[:12]}" if proof.commit else "in a dirty work tree"
@@ -290,7 +296,10 @@ class Builder:
                 continue
             data = objects.blob(blob)
             if data.startswith(_LFS) and len(data) < 1024:
-                raise SnapshotError(f"{path} is a Git LFS pointer, not the file", hint="git lfs pull, then commit nothing: or keep it out of the inputs")
+                raise SnapshotError(
+                    f"{path} is a Git LFS pointer, not the file",
+                    hint="git lfs pull, then commit nothing: or keep it out of the inputs",
+                )
             files.append(InputFile(path, mode, _reader(objects.blob, blob)))
         return files
 

@@ -4,8 +4,14 @@ Two promises that a folder alone cannot keep: a module of the workspace never re
 checkout that is no input is never opened.  A breach raises in the gate, and leaves a mark, since a program may swallow errors.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing is too slow for every process of every gate
+    from typing import Any
 
 _BOX = os.environ.get("NMOE_GRAPH_BOX", "")
 _OWN = frozenset(filter(None, os.environ.get("NMOE_GRAPH_OWN", "").split(",")))
@@ -14,7 +20,7 @@ _ALLOWED = tuple(filter(None, os.environ.get("NMOE_GRAPH_ALLOWED", "").split("\x
 _MARKS = os.environ.get("NMOE_GRAPH_MARKS", "")
 
 
-def _mark(text):
+def _mark(text: str) -> None:
     try:
         descriptor = os.open(_MARKS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(descriptor, (text + "\n").encode("utf-8", "replace"))
@@ -23,7 +29,7 @@ def _mark(text):
         pass
 
 
-def _below(path, folders):
+def _below(path: str, folders: tuple[str, ...]) -> bool:
     return any(path == folder or path.startswith(folder + os.sep) for folder in folders)
 
 
@@ -32,7 +38,7 @@ class _OwnModules:
 
     _busy = False
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name.partition(".")[0] not in _OWN or self._busy:
             return None
         _OwnModules._busy = True
@@ -52,11 +58,13 @@ class _OwnModules:
         outside = [place for place in places if not _below(os.path.realpath(place), (_BOX,))]
         if outside:
             _mark(f"import\t{name}")
-            raise ImportError(f"{name} resolves to an installed copy outside the sandbox; the workspace's own module is not among the inputs")
+            raise ImportError(
+                f"{name} resolves to an installed copy outside the sandbox; the workspace's own module is not among the inputs"
+            )
         return spec
 
 
-def _hook(event, args):
+def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event in ("open", "os.listdir", "os.scandir") and args and isinstance(args[0], (str, bytes)):
         path = os.fsdecode(args[0])
         if not path or path.startswith("\0"):

@@ -20,7 +20,11 @@ def _query() -> tuple[tuple[str, str], ...]:
         return ()
     try:
         done = subprocess.run(
-            [program, "--query-gpu=index,compute_cap", "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=False
+            [program, "--query-gpu=index,compute_cap", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()

@@ -76,7 +76,14 @@ def _collect(job: Job, box: Sandbox, store: Store) -> tuple[tuple[Output, ...], 
 def _attempt(job: Job, store: Store, means: str, gpus: tuple[str, ...], cancelled: threading.Event | None) -> tuple[Result, bytes]:
     started = _now()
     blank = Result(
-        job.action_key, job.label, Verdict.INFRA_ERROR, started=started, commit=job.commit, tree=job.tree, means=means, fingerprint=_fingerprint(job)
+        job.action_key,
+        job.label,
+        Verdict.INFRA_ERROR,
+        started=started,
+        commit=job.commit,
+        tree=job.tree,
+        means=means,
+        fingerprint=_fingerprint(job),
     )
     with Sandbox(job, means) as box:
         if failure := box.fill():
@@ -95,7 +102,13 @@ def _attempt(job: Job, store: Store, means: str, gpus: tuple[str, ...], cancelle
             log += f"\n[{ended.left_behind} processes outlived the command and were ended]\n".encode()
     return (
         replace(
-            blank, verdict=verdict, reason=reason, exit_code=ended.exit_code, signal=ended.signal, duration_s=ended.duration_s, outputs=outputs
+            blank,
+            verdict=verdict,
+            reason=reason,
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            duration_s=ended.duration_s,
+            outputs=outputs,
         ),
         log,
     )

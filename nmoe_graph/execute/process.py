@@ -139,5 +139,11 @@ def run_command(
     except ValueError:
         return Ended(None, None, False, False, 0.0, 0, log.bytes(), lost=True)
     return Ended(
-        report["exit"], report["signal"], report["timed_out"], report["stopped"], report["duration"], report["left_behind"], log.bytes()
+        report["exit"],
+        report["signal"],
+        report["timed_out"],
+        report["stopped"],
+        report["duration"],
+        report["left_behind"],
+        log.bytes(),
     )

@@ -36,7 +36,21 @@ def _bubblewrap() -> str | None:
     program = shutil.which("bwrap")
     if program is None:
         return None
-    probe = [program, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-pid", "--die-with-parent", "true"]
+    probe = [
+        program,
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        "--tmpfs",
+        "/tmp",
+        "--unshare-pid",
+        "--die-with-parent",
+        "true",
+    ]
     try:
         done = subprocess.run(probe, capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -54,7 +68,9 @@ def choose_means() -> str:
     if asked and asked not in MEANS:
         raise HostError(f"NMOE_GRAPH_SANDBOX={asked!r} is no means", hint=f"one of {', '.join(MEANS)}")
     if asked == "namespaces" and _bubblewrap() is None:
-        raise HostError("bubblewrap is not here, or may not make namespaces", hint="install bubblewrap, or unset NMOE_GRAPH_SANDBOX")
+        raise HostError(
+            "bubblewrap is not here, or may not make namespaces", hint="install bubblewrap, or unset NMOE_GRAPH_SANDBOX"
+        )
     return asked or ("namespaces" if _bubblewrap() else "audit")
 
 
@@ -162,7 +178,20 @@ class Sandbox:
             return shell
         program = _bubblewrap()
         assert program is not None
-        fence = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"]
+        fence = [
+            program,
+            "--die-with-parent",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--ro-bind",
+            "/",
+            "/",
+            "--dev-bind",
+            "/dev",
+            "/dev",
+            "--proc",
+            "/proc",
+        ]
         kept = [str(self._home), *self._allowed()]
         for folder in sorted({os.path.realpath(path) for path in self._job.hidden}):
             if os.path.isdir(folder) and not any(one == folder for one in kept):

@@ -81,7 +81,9 @@ class Merger:
     def _commit(self, tree: str, parents: tuple[str, ...] = ()) -> str:
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
         stamp = "nmoe-graph <nmoe-graph> 0 +0000"
-        return self._write(b"commit", "\n".join([*lines, f"author {stamp}", f"committer {stamp}", "", "merge in memory", ""]).encode())
+        return self._write(
+            b"commit", "\n".join([*lines, f"author {stamp}", f"committer {stamp}", "", "merge in memory", ""]).encode()
+        )
 
     def merge(self, base: str, ours: str, theirs: str) -> MergeResult:
         """Merge two trees whose common ancestor is `base` (tree ids).

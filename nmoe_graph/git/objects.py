@@ -49,7 +49,10 @@ def _parse_tree(body: bytes) -> dict[str, Entry]:
         space = find(b" ", at)
         null = find(b"\0", space)
         mode = int(body[at:space], 8)
-        entries[decode(body[space + 1 : null])] = (mode & 0o170000 if mode & 0o170000 != 0o100000 else mode, body[null + 1 : null + 21].hex())
+        entries[decode(body[space + 1 : null])] = (
+            mode & 0o170000 if mode & 0o170000 != 0o100000 else mode,
+            body[null + 1 : null + 21].hex(),
+        )
         at = null + 21
     return entries
 
@@ -99,7 +102,7 @@ class Objects:
             return kind, bytes(body)
         raise SnapshotError(
             f"object {name} is not in this repository",
-            hint="a shallow or partial clone lacks it: git fetch --unshallow, or git fetch --refetch --filter=blob:none --no-filter",
+            hint="a shallow or partial clone lacks it: git fetch --unshallow, or git fetch --refetch",
         )
 
     def tree(self, name: str) -> dict[str, Entry]:

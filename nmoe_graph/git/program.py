@@ -22,8 +22,8 @@ def find_git() -> str | None:
     if os.environ.get("NMOE_GRAPH_GIT") == "none":
         return None
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        candidate = os.path.join(folder, "git")  # noqa: PTH118  (shutil.which costs an import)
-        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):  # noqa: PTH112
+        candidate = os.path.join(folder, "git")
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
             return candidate
     return None
 
@@ -54,7 +54,8 @@ def run_git(
     for setting in _SAFE_CONFIG:
         command += ["-c", setting]
     try:
-        done = subprocess.run([*command, *args], cwd=where, env=_environment(env or {}), input=stdin, capture_output=True, check=False)
+        scrubbed = _environment(env or {})
+        done = subprocess.run([*command, *args], cwd=where, env=scrubbed, input=stdin, capture_output=True, check=False)
     except OSError as error:
         raise HostError(f"cannot start git: {error.strerror}", hint="install git, or look at PATH") from None
     if done.returncode not in accept:

@@ -50,7 +50,9 @@ class Repository:
             common = Path(os.path.normpath(git_dir / pointer.read_text().strip())) if pointer.is_file() else git_dir
             found = cls(folder.resolve(), git_dir.resolve(), common.resolve())
             if "objectformat = sha256" in found._config_text():
-                raise UsageError("this repository names objects by SHA-256, which is not supported", hint="git init --object-format=sha1")
+                raise UsageError(
+                    "this repository names objects by SHA-256, which is not supported", hint="git init --object-format=sha1"
+                )
             return found
         raise UsageError(f"{printable(str(where))} is in no git checkout", hint="git init, or give a folder with -C")
 
@@ -106,7 +108,9 @@ class Repository:
         if not ref or ref.startswith("-") or any(ord(char) < 33 or ord(char) == 127 for char in ref) or len(ref) > 400:
             raise UsageError(f"{printable(ref, limit=80)!r} is no ref", hint="a branch, a tag, a SHA, or an expression like HEAD~1")
         if self.git:
-            status, out = run_git(self.git, self.root, ["rev-parse", "--verify", "--quiet", "--end-of-options", ref + "^{commit}"], accept=(0, 1, 128))
+            status, out = run_git(
+                self.git, self.root, ["rev-parse", "--verify", "--quiet", "--end-of-options", ref + "^{commit}"], accept=(0, 1, 128)
+            )
             text = out.decode().strip()
             return text if status == 0 and _FULL.match(text) else None
         return self._resolve_by_dulwich(ref)
@@ -148,7 +152,11 @@ class Repository:
             bases = find_merge_base(self._dulwich(), [one.encode(), two.encode()])  # type: ignore[list-item]
             found = min(bases).decode() if bases else ""
         if not found:
-            hint = "this clone is shallow: git fetch --unshallow" if self.shallow else "the two histories are unrelated; name another ref"
+            hint = (
+                "this clone is shallow: git fetch --unshallow"
+                if self.shallow
+                else "the two histories are unrelated; name another ref"
+            )
             raise SnapshotError(f"{one[:12]} and {two[:12]} have no common commit here", hint=hint)
         return found
 
@@ -182,11 +190,11 @@ class Repository:
 
     def _entry_on_disk(self, path: str, mode: int | None) -> Entry | None:
         """What git would record for a path of the work tree; `mode` is git's opinion where it has one."""
-        full = os.path.join(self.root, path)  # noqa: PTH118
+        full = os.path.join(self.root, path)
         try:
             info = os.lstat(full)
             if stat.S_ISLNK(info.st_mode):
-                return LINK, self.objects.keep_blob(os.fsencode(os.readlink(full)))  # noqa: PTH115
+                return LINK, self.objects.keep_blob(os.fsencode(os.readlink(full)))
             if stat.S_ISDIR(info.st_mode):
                 return self._nested(Path(full))
             if not stat.S_ISREG(info.st_mode):
@@ -232,14 +240,14 @@ class Repository:
         from dulwich.ignore import IgnoreFilterManager
 
         ignored = IgnoreFilterManager.from_repo(self._dulwich())
-        known = {path: entry for path, *entry in self.objects.walk(base)}
+        known = {path: (mode, name) for path, mode, name in self.objects.walk(base)}
         seen: set[str] = set()
         links = {path for path, (mode, _) in known.items() if mode == GITLINK}
         folders = {"/".join(parts[:count]) for parts in (path.split("/") for path in known) for count in range(1, len(parts))}
         pending = [""]
         while pending:
             folder = pending.pop()
-            for item in sorted(os.scandir(os.path.join(self.root, folder)), key=lambda item: item.name):  # noqa: PTH118
+            for item in sorted(os.scandir(os.path.join(self.root, folder)), key=lambda item: item.name):
                 path = f"{folder}/{item.name}" if folder else item.name
                 if item.name == ".git":
                     continue
@@ -249,9 +257,9 @@ class Repository:
                     continue
                 if path in known or not ignored.is_ignored(path):
                     seen.add(path)
-                    mode = known[path][0] if path in known and self._file_mode_off() else None
-                    if self._entry_on_disk(path, mode) != tuple(known.get(path, ())):
-                        yield path, mode
+                    kept_mode = known[path][0] if path in known and self._file_mode_off() else None
+                    if self._entry_on_disk(path, kept_mode) != known.get(path):
+                        yield path, kept_mode
         for path in sorted(known.keys() - seen - links):
             yield path, None
 

@@ -129,7 +129,7 @@ class Graph:
         """A `networkx.DiGraph`: nodes are label texts with `kind` and `target`, edges go from a target to what it needs."""
         import networkx
 
-        graph = networkx.DiGraph(name=self.workspace.name)
+        graph: Any = networkx.DiGraph(name=self.workspace.name)
         for label, target in self.targets.items():
             graph.add_node(str(label), kind=target.kind, target=target)
         for label in self.targets:
@@ -146,7 +146,9 @@ class Graph:
     def _repr_html_(self) -> str:
         from ..markup import table
 
-        rows = [[label.short, target.kind, " ".join(dep.short for dep in self.deps(label))] for label, target in self.targets.items()]
+        rows = [
+            [label.short, target.kind, " ".join(dep.short for dep in self.deps(label))] for label, target in self.targets.items()
+        ]
         return table(["target", "kind", "needs"], rows)
 
 
@@ -165,9 +167,18 @@ def _merges(contracts: Mapping[str, Contract]) -> list[Merge]:
     for issue, contract in contracts.items():
         after = contract.depends_on
         if contract.depends_on_all:
-            after = tuple(other for other in contracts if other != issue and not contracts[other].depends_on_all) if len(last) == 1 else ()
+            after = (
+                tuple(other for other in contracts if other != issue and not contracts[other].depends_on_all)
+                if len(last) == 1
+                else ()
+            )
         merges.append(
-            Merge(Label(MERGES, issue), contract.label, tuple(sorted(Label(MERGES, one) for one in after if one in contracts)), contract.at)
+            Merge(
+                Label(MERGES, issue),
+                contract.label,
+                tuple(sorted(Label(MERGES, one) for one in after if one in contracts)),
+                contract.at,
+            )
         )
     return merges
 
@@ -209,14 +220,22 @@ def build_graph(
             if other not in contracts:
                 hint = did_you_mean(other, contracts) or "contracts are named by their issue id, as written"
                 wrong.append(
-                    Fault(f"contract {contract.issue} depends on {other}, which is no contract here", _place(contract, "nmoe.depends_on"), hint)
+                    Fault(
+                        f"contract {contract.issue} depends on {other}, which is no contract here",
+                        _place(contract, "nmoe.depends_on"),
+                        hint,
+                    )
                 )
     last = [contract for contract in contracts.values() if contract.depends_on_all]
     if len(last) > 1:
         names = ", ".join(contract.issue for contract in last)
         for contract in last:
             wrong.append(
-                Fault(f"only one contract can land last, and {names} all say depends_on: all", _place(contract, "nmoe.depends_on"), "keep one")
+                Fault(
+                    f"only one contract can land last, and {names} all say depends_on: all",
+                    _place(contract, "nmoe.depends_on"),
+                    "keep one",
+                )
             )
     for merge in _merges(contracts):
         known[merge.label] = merge
@@ -228,21 +247,37 @@ def build_graph(
                 continue
             hint = did_you_mean(dep.short, [one.short for one in known if one.package == dep.package or dep.gate_id])
             name = f"contract {target.issue}" if isinstance(target, Contract) else label.short
-            wrong.append(Fault(f"{name} needs {dep.short}, and there is no such target", _place(target, "deps", "gates.required"), hint))
+            wrong.append(
+                Fault(f"{name} needs {dep.short}, and there is no such target", _place(target, "deps", "gates.required"), hint)
+            )
             edges[label] = tuple(one for one in edges[label] if one != dep)
         if isinstance(target, (Files, Python, Action, Gate)):
             for dep in target.deps:
                 if dep in known and not isinstance(known[dep], (Files, Python, Action)):
-                    wrong.append(Fault(f"{label.short} depends on {dep.short}, a {known[dep].kind}", _place(target, "deps"), "deps are files, python or action targets"))
+                    wrong.append(
+                        Fault(
+                            f"{label.short} depends on {dep.short}, a {known[dep].kind}",
+                            _place(target, "deps"),
+                            "deps are files, python or action targets",
+                        )
+                    )
         if isinstance(target, Gate) and target.compare_gate:
             other_gate = known.get(Label.of_gate(target.compare_gate))
             if isinstance(other_gate, Gate) and other_gate.gate_kind != "command":
-                wrong.append(Fault(f"{label.short} compares {target.compare_gate}, which runs nothing", _place(target, "compare_gate")))
+                wrong.append(
+                    Fault(f"{label.short} compares {target.compare_gate}, which runs nothing", _place(target, "compare_gate"))
+                )
     for cycle in cycles(edges):
         what = "contracts wait for each other" if cycle[0].package == MERGES else "targets need each other in a cycle"
         contract_label = Label(CONTRACTS, cycle[0].name)
         target = known.get(contract_label, known[cycle[0]]) if cycle[0].package == MERGES else known[cycle[0]]
-        wrong.append(Fault(f"{what}: {shown_cycle([one.name if one.package == MERGES else one.short for one in cycle])}", _place(target, "nmoe.depends_on", "deps"), "take one edge out"))
+        wrong.append(
+            Fault(
+                f"{what}: {shown_cycle([one.name if one.package == MERGES else one.short for one in cycle])}",
+                _place(target, "nmoe.depends_on", "deps"),
+                "take one edge out",
+            )
+        )
     errors = [fault for fault in wrong if fault.level == "error"]
     if errors:
         raise DeclarationError(sorted(errors, key=lambda fault: (fault.at or Location("~"), fault.what)))

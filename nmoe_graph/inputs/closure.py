@@ -44,7 +44,11 @@ class _Resolver:
 
     def _file(self, folder: str, name: str) -> str | None:
         found = self.snapshot.names(folder).get(name)
-        return f"{folder}/{name}".lstrip("/") if found is not None and found[0] not in (TREE,) and found[0] & 0o170000 in (0o100000, LINK) else None
+        return (
+            f"{folder}/{name}".lstrip("/")
+            if found is not None and found[0] not in (TREE,) and found[0] & 0o170000 in (0o100000, LINK)
+            else None
+        )
 
     def _folder(self, folder: str, name: str) -> str | None:
         found = self.snapshot.names(folder).get(name)

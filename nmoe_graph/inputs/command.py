@@ -20,13 +20,30 @@ OPAQUE = "\0"
 
 _QUIET = frozenset({"true", "false", ":", "echo", "printf", "exit", "set", "export", "mkdir", "sleep", "date", "unset"})
 #: Programs that read the files they name, byte for byte, and nothing else.
-_READERS = frozenset({"test", "[", "cat", "head", "tail", "wc", "cmp", "diff", "sort", "uniq", "cut", "tr", "grep", "egrep", "fgrep", "sha256sum"})
+_READERS = frozenset(
+    {"test", "[", "cat", "head", "tail", "wc", "cmp", "diff", "sort", "uniq", "cut", "tr", "grep", "egrep", "fgrep", "sha256sum"}
+)
 _PYTHON = re.compile(r"python(3(\.\d+)?)?\Z")
 _ASSIGN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DOTALL)
 _PYTHON_WITH_VALUE = {"-W", "-X", "--check-hash-based-pycs"}
 _TORCHRUN_FLAGS = {"--standalone", "--no-python", "--no_python", "--run-path", "--run_path", "--tee-all"}
 _COMPILEALL_WITH_VALUE = {"-d", "-s", "-p", "-x", "-r", "-j", "-o", "-e", "--invalidation-mode", "--workers"}
-_PYTEST_WITH_VALUE = {"-k", "-m", "-n", "-p", "-o", "-c", "-W", "--tb", "--dist", "--rootdir", "--maxfail", "--durations", "--junitxml", "--import-mode"}
+_PYTEST_WITH_VALUE = {
+    "-k",
+    "-m",
+    "-n",
+    "-p",
+    "-o",
+    "-c",
+    "-W",
+    "--tb",
+    "--dist",
+    "--rootdir",
+    "--maxfail",
+    "--durations",
+    "--junitxml",
+    "--import-mode",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +279,9 @@ def _python(reads: Reads, words: list[str], cwd: str, pythonpath: str) -> None:
     _script(reads, words[at], words[at + 1 :], cwd, pythonpath, isolated, ignore_env)
 
 
-def _script(reads: Reads, script: str, rest: list[str], cwd: str, pythonpath: str, isolated: bool = False, ignore_env: bool = False) -> None:
+def _script(
+    reads: Reads, script: str, rest: list[str], cwd: str, pythonpath: str, isolated: bool = False, ignore_env: bool = False
+) -> None:
     path = _inside(cwd, script)
     if path is None:
         reads.give_up("the program lies outside the workspace")

@@ -45,11 +45,11 @@ class FileReader:
             return self._facts[blob]
         kept = self._memo.get(f"imports.{FACTS_VERSION}", blob)
         if isinstance(kept, list):
-            found = tuple(tuple(fact) for fact in kept)
+            found: tuple[Fact, ...] | None = tuple(tuple(fact) for fact in kept)
         elif kept is False:
-            found = None  # type: ignore[assignment]
+            found = None
         else:
-            found = import_facts(self._objects.blob(blob))  # type: ignore[assignment]
+            found = import_facts(self._objects.blob(blob))
             self._memo.put(f"imports.{FACTS_VERSION}", blob, False if found is None else [list(fact) for fact in found])
         self._facts[blob] = found
         return found

@@ -100,12 +100,16 @@ class _Collection:
             self.leaf(leaf, mode, blob, reason, via, exact)
         return True
 
-    def glob(self, pattern: str, base: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, exclude: Iterable[Glob] = ()) -> bool:
+    def glob(
+        self, pattern: str, base: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, exclude: Iterable[Glob] = ()
+    ) -> bool:
         """Add what a pattern below `base` matches; a literal that names a folder stands for all of it."""
         glob = Glob(pattern.rstrip("/") if pattern != "/" else pattern)
         prefix = f"{base}/" if base else ""
         hit = False
-        start = posixpath.join(base, pattern.rstrip("/")) if glob.is_literal else posixpath.join(base, glob.literal_prefix).rstrip("/")
+        start = (
+            posixpath.join(base, pattern.rstrip("/")) if glob.is_literal else posixpath.join(base, glob.literal_prefix).rstrip("/")
+        )
         pending = [start]
         while pending:
             folder = pending.pop()
@@ -113,7 +117,9 @@ class _Collection:
             if entry is None:
                 continue
             names = self.snapshot.objects.tree(entry[1]) if entry[0] == TREE else None
-            rows = [(folder, *entry)] if names is None else [(f"{folder}/{name}" if folder else name, *names[name]) for name in names]
+            rows = (
+                [(folder, *entry)] if names is None else [(f"{folder}/{name}" if folder else name, *names[name]) for name in names]
+            )
             for path, mode, blob in rows:
                 inner = path[len(prefix) :]
                 if mode == TREE:
@@ -130,7 +136,12 @@ class _Collection:
             form, digest = Form.BYTES, blob
             if mode == GITLINK:
                 form = Form.GITLINK
-            elif mode != LINK and not exact and not all_exact and (path in self.meaning or (data_by_meaning and path.endswith(".toml"))):
+            elif (
+                mode != LINK
+                and not exact
+                and not all_exact
+                and (path in self.meaning or (data_by_meaning and path.endswith(".toml")))
+            ):
                 meaning = self.reader.meaning(path, blob)
                 if meaning:
                     form, digest = Form.MEANING, meaning
@@ -186,7 +197,7 @@ class Gatherer:
 
     def _dependency(self, into: _Collection, labels: Iterable[Label]) -> None:
         seen: set[Label] = set()
-        pending = [(label, (str(label),)) for label in labels]
+        pending: list[tuple[Label, tuple[str, ...]]] = [(label, (str(label),)) for label in labels]
         while pending:
             label, via = pending.pop(0)
             if label in seen:
@@ -203,7 +214,9 @@ class Gatherer:
                 for pattern in target.srcs:
                     into.glob(pattern, label.package, Reason.DEPENDENCY, via, target.exact, exclude)
             elif isinstance(target, Python):
-                closure = close_over(self._snapshot, self._reader, ("", *((label.package,) if label.package else ())), modules=[target.module])
+                closure = close_over(
+                    self._snapshot, self._reader, ("", *((label.package,) if label.package else ())), modules=[target.module]
+                )
                 for path in closure.via:
                     entry = self._snapshot.entry(path)
                     if entry:
@@ -304,7 +317,9 @@ class Gatherer:
                 continue
             if program.how == "module":
                 expected = program.what.replace(".", "/")
-                if not any(path.endswith((f"{expected}.py", f"{expected}/__main__.py", f"{expected}/__init__.py")) for path in closure.via):
+                if not any(
+                    path.endswith((f"{expected}.py", f"{expected}/__main__.py", f"{expected}/__init__.py")) for path in closure.via
+                ):
                     warnings.append(f"the command names module {program.what}, which the workspace lacks")
             own |= closure.unresolved & self._own_names
             anything = anything or closure.anything
@@ -319,7 +334,7 @@ class Gatherer:
                 problem = f"{path} is named by the command and does not exist"
                 if problem not in problems and not any(one.startswith(f"{path} is named") for one in problems):
                     problems.append(problem)
-        outputs_below = [path for path in into.outputs]
+        outputs_below = list(into.outputs)
         problems = [one for one in problems if not any(path.startswith(one.split(" is named")[0] + "/") for path in outputs_below)]
         whole = ""
         if anything:
@@ -329,7 +344,10 @@ class Gatherer:
         own |= self._top_level()
         if whole:
             # Any program may read any byte: one item, git's own digest of everything.
-            items = (Input("", TREE, Form.TREE, self._snapshot.tree, Reason.WHOLE_TREE), *(into.outputs[path] for path in sorted(into.outputs)))
+            items = (
+                Input("", TREE, Form.TREE, self._snapshot.tree, Reason.WHOLE_TREE),
+                *(into.outputs[path] for path in sorted(into.outputs)),
+            )
         else:
             if exact_reader:
                 into.meaning.clear()
@@ -352,4 +370,3 @@ class Gatherer:
 def entries(items: Iterable[Input]) -> list[tuple[str, int, str, str]]:
     """What of the inputs enters a digest: nothing but place, mode, form and content."""
     return [(item.path, item.mode, item.form.value, item.digest) for item in items]
-

@@ -24,7 +24,9 @@ _IMPORTERS = {"import_module", "__import__", "run_module"}
 
 
 def _is_type_checking(test: ast.expr) -> bool:
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING")
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
 
 
 def _leading_text(value: ast.expr) -> tuple[str, bool]:
@@ -91,7 +93,9 @@ def import_facts(source: bytes) -> tuple[Fact, ...] | None:
         elif isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets) and node.value is not None:
-                words = [item.value for item in ast.walk(node.value) if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+                words = [
+                    item.value for item in ast.walk(node.value) if isinstance(item, ast.Constant) and isinstance(item.value, str)
+                ]
                 found["all", *words] = None
         elif isinstance(node, ast.If) and _is_type_checking(node.test):
             pending.extend(node.orelse)

@@ -102,8 +102,37 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "MatchOr": ("patterns",),
 }
 _OPERATORS = frozenset(
-    "And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv Invert Not UAdd USub "
-    "Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn".split()
+    [
+        "And",
+        "Or",
+        "Add",
+        "Sub",
+        "Mult",
+        "MatMult",
+        "Div",
+        "Mod",
+        "Pow",
+        "LShift",
+        "RShift",
+        "BitOr",
+        "BitXor",
+        "BitAnd",
+        "FloorDiv",
+        "Invert",
+        "Not",
+        "UAdd",
+        "USub",
+        "Eq",
+        "NotEq",
+        "Lt",
+        "LtE",
+        "Gt",
+        "GtE",
+        "Is",
+        "IsNot",
+        "In",
+        "NotIn",
+    ]
 )
 #: Fields that 3.11 has too and that say nothing, or that follow from the rest.
 _SILENT = frozenset({"ctx", "type_comment", "type_ignores", "kind", "lineno", "col_offset", "end_lineno", "end_col_offset"})
@@ -127,7 +156,7 @@ class _Writer:
     def _segment(self, node: Any) -> bytes:
         first, last = node.lineno - 1, node.end_lineno - 1
         if first == last:
-            return self._lines[first][node.col_offset : node.end_col_offset]
+            return bytes(self._lines[first][node.col_offset : node.end_col_offset])
         middle = self._lines[first + 1 : last]
         return b"\n".join([self._lines[first][node.col_offset :], *middle, self._lines[last][: node.end_col_offset]])
 

@@ -97,7 +97,9 @@ def _against_contract(reading: Reading, said: _Attestation, contract: Contract) 
     if header.issue != contract.issue:
         reading.fault(("nmoe_pr", "issue"), f"issue is {header.issue}, and the contract is {contract.issue}")
     if header.risk != contract.risk:
-        reading.fault(("nmoe_pr", "risk"), f"risk is {header.risk}, and the contract says {contract.risk}", f"write {contract.risk}")
+        reading.fault(
+            ("nmoe_pr", "risk"), f"risk is {header.risk}, and the contract says {contract.risk}", f"write {contract.risk}"
+        )
     if contract.perf is not None and said.perf is None:
         reading.fault((), f"perf is missing, and the contract asks for {contract.perf.gate}")
     if said.perf is not None and contract.perf is not None:
@@ -134,4 +136,6 @@ def _perf(reading: Reading, perf: _Perf, contract: Contract | None) -> None:
     within = delta >= perf.budget_pct if perf.budget_pct <= 0 else delta <= perf.budget_pct
     if (perf.status == "pass") != within:
         due = "pass" if within else "fail"
-        reading.fault(("perf", "status"), f"perf.status is {perf.status}, and a delta of {delta:.2f} % against {perf.budget_pct} % is a {due}")
+        reading.fault(
+            ("perf", "status"), f"perf.status is {perf.status}, and a delta of {delta:.2f} % against {perf.budget_pct} % is a {due}"
+        )

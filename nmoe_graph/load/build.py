@@ -140,7 +140,9 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
             elif isinstance(one, _Python):
                 targets.append(Python(label, one.module, deps, one.exact, place))
             else:
-                if bad := [char for char in one.cmd if not char.isprintable() and char not in "\n\t"] or ("${{" in one.cmd and ["${{"]):
+                if bad := [char for char in one.cmd if not char.isprintable() and char not in "\n\t"] or (
+                    "${{" in one.cmd and ["${{"]
+                ):
                     reading.fault((*at, "cmd"), f"cmd holds {bad[0]!r}, a control character or an Actions expression")
                 targets.append(
                     Action(label, one.cmd, deps, tuple(one.outs), one.timeout_s, tuple(sorted(one.env.items())), one.exact, place)
@@ -149,8 +151,8 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
     if build.workspace is not None and package:
         reading.fault(("workspace",), "only the root BUILD.toml has a [workspace]", key=True)
     if package and (build.owners or build.invariants):
-        table = "owners" if build.owners else "invariants"
-        reading.fault((table,), f"only the root BUILD.toml has [{table}]", key=True)
+        extra = "owners" if build.owners else "invariants"
+        reading.fault((extra,), f"only the root BUILD.toml has [{extra}]", key=True)
     reading.raise_faults()
     workspace = None
     if build.workspace is not None:
@@ -174,6 +176,6 @@ def _closed(reading: Reading, targets: list[Files | Python | Action], package: s
                 reading.fault(at, f"{target.label} needs :{dep.name}, and there is no such target", hint)
     edges = {label: tuple(dep for dep in target.deps if dep in known) for label, target in known.items()}
     for cycle in cycles(edges):
-        at = (known[cycle[0]].kind, cycle[0].name, "deps")
-        reading.fault(at, f"targets need each other in a cycle: {shown_cycle([':' + one.name for one in cycle])}", "take one edge out")
-
+        reading.fault(
+            at, f"targets need each other in a cycle: {shown_cycle([':' + one.name for one in cycle])}", "take one edge out"
+        )

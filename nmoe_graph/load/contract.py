@@ -11,7 +11,7 @@ from ..label import CONTRACTS, Label
 from ..model import Contract, PerfBudget
 from .fields import Flag, Ids, IssueId, LineText, Model, Number, Ref, RelPath, ScopeGlob, Slug
 from .gates import GatesFile
-from .text import Reading
+from .text import Path, Reading
 from .yamltext import read_yaml
 
 __all__ = ["contract_data", "load_contract", "read_contract"]
@@ -31,7 +31,7 @@ class _Nmoe(Model):
     @classmethod
     def _list_or_all(cls, value: Any) -> Any:
         if isinstance(value, str) and value != "all":
-            raise ValueError('must be a list of issue ids, or the word all')
+            raise ValueError("must be a list of issue ids, or the word all")
         return value
 
 
@@ -116,7 +116,7 @@ def read_contract(reading: Reading, gates: GatesFile | None) -> tuple[Contract, 
             reading.fault(at, f"{path} is both allowed and denied", "keep it in allow or in deny")
     if gates is not None:
         known = gates.by_id()
-        named = [(("gates", "required", index), gate) for index, gate in enumerate(said.gates.required)]
+        named: list[tuple[Path, str]] = [(("gates", "required", index), gate) for index, gate in enumerate(said.gates.required)]
         if said.gates.perf:
             named.append((("gates", "perf", "gate"), said.gates.perf.gate))
         for place, gate in named:
@@ -125,13 +125,19 @@ def read_contract(reading: Reading, gates: GatesFile | None) -> tuple[Contract, 
         perf = said.gates.perf
         if perf and perf.gate in known:
             if known[perf.gate].gate_kind != "perf":
-                reading.fault(("gates", "perf", "gate"), f"{perf.gate} is no perf gate", did_you_mean("perf:", [one for one in known if known[one].gate_kind == "perf"]))
+                reading.fault(
+                    ("gates", "perf", "gate"),
+                    f"{perf.gate} is no perf gate",
+                    did_you_mean("perf:", [one for one in known if known[one].gate_kind == "perf"]),
+                )
             elif perf.metric != known[perf.gate].metric:
                 reading.fault(("gates", "perf", "metric"), f"{perf.gate} measures {known[perf.gate].metric}, not {perf.metric}")
     reading.raise_faults()
     budget = said.gates.perf
     keys = ("nmoe", "nmoe.depends_on", "scope", "gates", "gates.required", "gates.perf")
-    places: list[tuple[str, Location]] = [(key, reading.place(tuple(key.split(".")))) for key in keys if tuple(key.split(".")) in reading.keys]
+    places: list[tuple[str, Location]] = [
+        (key, reading.place(tuple(key.split(".")))) for key in keys if tuple(key.split(".")) in reading.keys
+    ]
     contract = Contract(
         label=Label(CONTRACTS, nmoe.issue),
         issue=nmoe.issue,

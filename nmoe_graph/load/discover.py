@@ -71,11 +71,17 @@ def discover(snapshot: Snapshot, memo: _Memo | None = None) -> Declarations:
     root = snapshot.read(BUILD_FILE)
     if root is None:
         raise DeclarationError(
-            Fault("there is no BUILD.toml at the root of the workspace", Location(BUILD_FILE), 'write one: [workspace] with name = "..."')
+            Fault(
+                "there is no BUILD.toml at the root of the workspace",
+                Location(BUILD_FILE),
+                'write one: [workspace] with name = "..."',
+            )
         )
     first = load_build(root, BUILD_FILE, "")
     if first.workspace is None:
-        raise DeclarationError(Fault("the root BUILD.toml has no [workspace]", Location(BUILD_FILE, 1, 1), 'add [workspace] with name = "..."'))
+        raise DeclarationError(
+            Fault("the root BUILD.toml has no [workspace]", Location(BUILD_FILE, 1, 1), 'add [workspace] with name = "..."')
+        )
     found = Declarations(first.workspace)
     found.targets += first.targets
     found.owners = _table_of_text(first.extra.get("owners"))
@@ -86,7 +92,9 @@ def discover(snapshot: Snapshot, memo: _Memo | None = None) -> Declarations:
         path = f"{folder}/{BUILD_FILE}"
         if folder.partition("/")[0] in VIRTUAL_PACKAGES:
             name = folder.partition("/")[0]
-            found.faults.append(Fault(f"//{name} is a package of its own kind; a folder cannot take its place", Location(path), "move the folder"))
+            found.faults.append(
+                Fault(f"//{name} is a package of its own kind; a folder cannot take its place", Location(path), "move the folder")
+            )
             continue
         try:
             build = load_build(snapshot.read(path) or b"", path, folder)
@@ -94,7 +102,9 @@ def discover(snapshot: Snapshot, memo: _Memo | None = None) -> Declarations:
             found.faults += error.faults
             continue
         if build.workspace is not None:
-            found.faults.append(Fault("only the root BUILD.toml has a [workspace]", build.workspace.at or Location(path), "take it out"))
+            found.faults.append(
+                Fault("only the root BUILD.toml has a [workspace]", build.workspace.at or Location(path), "take it out")
+            )
         found.targets += build.targets
     gates = _gates(snapshot, found)
     _contracts(snapshot, found, gates)
@@ -107,7 +117,9 @@ def _gates(snapshot: Snapshot, found: Declarations) -> GatesFile | None:
         return None
     data = snapshot.read(path)
     if data is None:
-        found.faults.append(Fault(f"{path} does not exist", found.workspace.at, "[workspace] gates names the file that declares the gates"))
+        found.faults.append(
+            Fault(f"{path} does not exist", found.workspace.at, "[workspace] gates names the file that declares the gates")
+        )
         return None
     try:
         gates = load_gates(data, path)
@@ -134,7 +146,11 @@ def _gates(snapshot: Snapshot, found: Declarations) -> GatesFile | None:
 def _contracts(snapshot: Snapshot, found: Declarations, gates: GatesFile | None) -> None:
     for pattern in found.workspace.contracts:
         glob = Glob(pattern)
-        paths = [pattern] if glob.is_literal else [path for path, _, _ in snapshot.walk(glob.literal_prefix.rstrip("/")) if glob.matches(path)]
+        paths = (
+            [pattern]
+            if glob.is_literal
+            else [path for path, _, _ in snapshot.walk(glob.literal_prefix.rstrip("/")) if glob.matches(path)]
+        )
         for path in sorted(paths):
             data = snapshot.read(path)
             if data is None:
@@ -144,5 +160,3 @@ def _contracts(snapshot: Snapshot, found: Declarations, gates: GatesFile | None)
                 found.targets.append(load_contract(data, path, gates))
             except DeclarationError as error:
                 found.faults += error.faults
-
-

@@ -94,7 +94,9 @@ def _glob(value: str) -> str:
 def _scope(value: str) -> str:
     _glob(value)
     if set(value) & set("{}[]!"):
-        raise ValueError("patterns know *, ? and **; braces, brackets and ! have no meaning in this pattern || list the paths one by one")
+        raise ValueError(
+            "patterns know *, ? and **; braces, brackets and ! have no meaning in this pattern || list the paths one by one"
+        )
     if not value.isascii():
         raise ValueError("a scope pattern is ASCII")
     return value

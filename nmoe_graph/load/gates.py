@@ -138,13 +138,23 @@ def _gate(reading: Reading, name: str, one: _Gate, target: str) -> Gate:
         reading.fault((*at, "cmd"), f"{name}: cmd holds an Actions expression ${{{{", "pass values through the environment")
     for variable in one.requires:
         if not _VARIABLE.match(variable):
-            reading.fault((*at, "requires"), f"{name}: requires names {variable!r}, which is no variable name", "a name alone, such as NMOE_DATA_PATH")
+            reading.fault(
+                (*at, "requires"),
+                f"{name}: requires names {variable!r}, which is no variable name",
+                "a name alone, such as NMOE_DATA_PATH",
+            )
         elif _CREDENTIAL.search(variable):
-            reading.fault((*at, "requires"), f"{name}: requires asks for a credential, {variable}", "code under test must never see a secret")
+            reading.fault(
+                (*at, "requires"), f"{name}: requires asks for a credential, {variable}", "code under test must never see a secret"
+            )
     if not one.infer and one.inputs is None and not one.deps and not one.requires_files and not perf:
         reading.fault((*at, "infer"), f"{name}: infer = false, and nothing is declared", "declare inputs or deps")
     arch = _ARCH.get(target, "") if not perf and (one.tier == "b" or one.gpus > 0) else ""
-    places = tuple((key, reading.place((*at, key))) for key in ("cmd", "deps", "requires_files", "compare_gate", "inputs") if (*at, key) in reading.keys)
+    places = tuple(
+        (key, reading.place((*at, key)))
+        for key in ("cmd", "deps", "requires_files", "compare_gate", "inputs")
+        if (*at, key) in reading.keys
+    )
     return Gate(
         label=Label.of_gate(name),
         tier=one.tier,
@@ -225,6 +235,14 @@ def _bundles(reading: Reading, declared: Mapping[str, list[str]], gates: Mapping
         for member in members:
             gate = gates[member]
             if gate.gate_kind == "perf" and gate.compare_gate in gates and gate.compare_gate not in members:
-                reading.fault(("bundles", name), f"bundle {name} holds {member} without {gate.compare_gate}, the gate that it compares", f"add {gate.compare_gate}")
-        bundles.append(Bundle(Label(GATES, name), tuple(Label.of_gate(member) for member in members), reading.place(("bundles", name), key=True)))
+                reading.fault(
+                    ("bundles", name),
+                    f"bundle {name} holds {member} without {gate.compare_gate}, the gate that it compares",
+                    f"add {gate.compare_gate}",
+                )
+        bundles.append(
+            Bundle(
+                Label(GATES, name), tuple(Label.of_gate(member) for member in members), reading.place(("bundles", name), key=True)
+            )
+        )
     return tuple(bundles)

@@ -74,7 +74,9 @@ def lint_bytes(kind: str, data: bytes, file: str, gates: GatesFile | None = None
     return attestation_data(reading, gates, answered)
 
 
-def lint_file(kind: str, path: str, gates: str | None = None, contract: str | None = None) -> tuple[dict[str, Any] | None, list[Fault]]:
+def lint_file(
+    kind: str, path: str, gates: str | None = None, contract: str | None = None
+) -> tuple[dict[str, Any] | None, list[Fault]]:
     """The normalised declaration, or None and every fault."""
     try:
         return lint_bytes(kind, _read(path), path, _gates(gates), contract), []

@@ -66,13 +66,27 @@ def find_block(text: str, file: str, key: str) -> Block:
     candidates = [block for block in _blocks(text) if block.language in ("yaml", "yml", "") and pattern.search(block.text)]
     hint = f"one fenced block ```yaml that begins with {key}:"
     if not candidates:
-        raise DeclarationError(Fault(f"no contract block found: {key} is missing" if key == "nmoe" else f"no block found: {key} is missing", Location(file, 1, 1), hint))
+        raise DeclarationError(
+            Fault(
+                f"no contract block found: {key} is missing" if key == "nmoe" else f"no block found: {key} is missing",
+                Location(file, 1, 1),
+                hint,
+            )
+        )
     first = candidates[0]
     if not first.closed:
-        raise DeclarationError(Fault("the fence of the block is not closed", Location(file, first.first_line, 1), "end it with ```"))
+        raise DeclarationError(
+            Fault("the fence of the block is not closed", Location(file, first.first_line, 1), "end it with ```")
+        )
     if re.search(r"^ {0,3}(?:```|~~~)", first.text, re.MULTILINE):
-        raise DeclarationError(Fault("a fence inside the YAML block", Location(file, first.first_line + 1, 1), "paste the YAML without its own ``` fence"))
+        raise DeclarationError(
+            Fault(
+                "a fence inside the YAML block", Location(file, first.first_line + 1, 1), "paste the YAML without its own ``` fence"
+            )
+        )
     if len(candidates) > 1:
         places = ", ".join(str(block.first_line + 1) for block in candidates)
-        raise DeclarationError(Fault(f"more than one block with {key}: at lines {places}", Location(file, candidates[1].first_line + 1, 1), "keep one"))
+        raise DeclarationError(
+            Fault(f"more than one block with {key}: at lines {places}", Location(file, candidates[1].first_line + 1, 1), "keep one")
+        )
     return first

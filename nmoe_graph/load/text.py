@@ -39,7 +39,9 @@ def decode(data: bytes, file: str, limit: int) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        raise DeclarationError(Fault("the file is not UTF-8", Location(file, line, column), "save it in the encoding UTF-8")) from None
+        raise DeclarationError(
+            Fault("the file is not UTF-8", Location(file, line, column), "save it in the encoding UTF-8")
+        ) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     for number, line_text in enumerate(text.split("\n"), 1):
         if line_text.isascii() and line_text.isprintable():
@@ -111,7 +113,11 @@ class Reading:
     def _unsafe(self, text: str, line: int, column: int) -> None:
         for found in findings(text):
             what = f"not public-safe: {found.words()}"
-            self.faults.append(Fault(what, Location(self.file, line + self.first_line, column), "public files hold no internal names; use a variable"))
+            self.faults.append(
+                Fault(
+                    what, Location(self.file, line + self.first_line, column), "public files hold no internal names; use a variable"
+                )
+            )
 
     def validate(self, model: type[BaseModel], data: Any, at: Path = ()) -> Any:
         """The model made from data; None where it does not fit, every reason being a fault."""
@@ -128,7 +134,11 @@ class Reading:
             return None
 
     def _pydantic_fault(self, model: type[BaseModel], at: Path, error: Mapping[str, Any]) -> None:
-        location = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-", "constrained-"))))
+        location = tuple(
+            part
+            for part in error["loc"]
+            if not (isinstance(part, str) and part.startswith(("function-", "tagged-", "constrained-")))
+        )
         path: Path = (*at, *location)
         name = printable(dotted(path), limit=120) or "the file"
         kind = error["type"]
@@ -144,7 +154,9 @@ class Reading:
             self.fault(path, f"{name} must be a list, not {_kind_of(error.get('input'))}")
         elif kind == "string_type":
             got = _kind_of(error.get("input"))
-            hint = "a space after the colon makes a mapping: write cpu:import without it, or in quotes" if got == "a mapping" else ""
+            hint = (
+                "a space after the colon makes a mapping: write cpu:import without it, or in quotes" if got == "a mapping" else ""
+            )
             self.fault(path, f"{name} must be text (a string), not {got}", hint)
         elif kind == "value_error":
             message = str(error["ctx"]["error"])
@@ -152,7 +164,9 @@ class Reading:
             self.fault(path, f"{name}: {what}", hint)
         else:
             shown = printable(repr(error.get("input")), limit=60)
-            self.fault(path, f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}" + (f", got {shown}" if not findings(shown) else ""))
+            self.fault(
+                path, f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}" + (f", got {shown}" if not findings(shown) else "")
+            )
 
 
 def _kind_of(value: Any) -> str:
@@ -211,5 +225,3 @@ def _texts(data: Any) -> Iterable[tuple[Path, str]]:
             pending += [((*path, index), item) for index, item in enumerate(value)]
         elif isinstance(value, str):
             yield path, value
-
-

@@ -49,7 +49,9 @@ def _check_shape(text: str, file: str) -> None:
 def _names(text: str) -> tuple[str, ...]:
     names = []
     for part in _EACH.findall(text):
-        names.append(part[1:-1].encode().decode("unicode_escape", "replace") if part[0] == '"' and "\\" in part else part.strip("\"'"))
+        names.append(
+            part[1:-1].encode().decode("unicode_escape", "replace") if part[0] == '"' and "\\" in part else part.strip("\"'")
+        )
     return tuple(names)
 
 
@@ -113,7 +115,13 @@ def read_toml(data: bytes, file: str) -> Reading:
     except tomllib.TOMLDecodeError as error:
         raise DeclarationError(_syntax_fault(str(error), reading)) from None
     except (ValueError, RecursionError, OverflowError, KeyError, IndexError, TypeError, AttributeError) as error:
-        word = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0] if str(error) else "it cannot be read"
+        word = (
+            "nested too deep"
+            if isinstance(error, RecursionError)
+            else str(error).splitlines()[0]
+            if str(error)
+            else "it cannot be read"
+        )
         raise DeclarationError(Fault(f"invalid TOML: {word}", Location(file, 1, 1))) from None
     _index(reading)
     return reading
@@ -125,13 +133,19 @@ def _inline_newline(text: str, file: str) -> None:
         key = _KEY.match(line)
         if key and line[key.end() :].rstrip() == "{":
             what = f"invalid TOML 1.0: the inline table {key[1]} runs over more than one line"
-            raise DeclarationError(Fault(what, Location(file, number, key.end() + 1), f"write it as [table.{key[1]}], or on one line"))
+            raise DeclarationError(
+                Fault(what, Location(file, number, key.end() + 1), f"write it as [table.{key[1]}], or on one line")
+            )
 
 
 def _syntax_fault(message: str, reading: Reading) -> Fault:
     found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     words = message[: found.start()] if found else message
-    at = Location(reading.file, int(found[1]), int(found[2])) if found and found[1] else Location(reading.file, reading.text.count("\n") + 1, 1)
+    at = (
+        Location(reading.file, int(found[1]), int(found[2]))
+        if found and found[1]
+        else Location(reading.file, reading.text.count("\n") + 1, 1)
+    )
     hint = "each table and key once: is it declared twice?" if "declare" in words or "overwrite" in words else ""
     name = ""
     if hint and at.line:

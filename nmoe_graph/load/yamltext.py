@@ -70,7 +70,9 @@ def read_yaml(data: bytes | str, file: str, first_line: int = 0, whole_text: str
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         hint = 'text that begins with * or & must be in quotes: "**/x"' if "alias" in str(error) or "anchor" in str(error) else ""
-        raise _refuse(file, f"not valid YAML: {error.problem or error.context or 'it cannot be read'}", mark, hint, first_line) from None
+        raise _refuse(
+            file, f"not valid YAML: {error.problem or error.context or 'it cannot be read'}", mark, hint, first_line
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError, IndexError, AttributeError, OverflowError, TypeError, KeyError) as error:
         word = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DeclarationError(Fault(f"not valid YAML: {word}", Location(file, 1 + first_line, 1))) from None
@@ -126,7 +128,9 @@ def _compose(events: Any, yaml: Any, reading: Reading) -> Any:
                 raise _refuse(file, "a YAML anchor", mark, "text that begins with & must be in quotes", first)
             if event.tag is not None:
                 key = stack[-1][2][0] if stack[-1][2] else ""
-                raise _refuse(file, f"a YAML tag{f' on {key}' if key else ''}", mark, "tags are not read here; write the value as text", first)
+                raise _refuse(
+                    file, f"a YAML tag{f' on {key}' if key else ''}", mark, "tags are not read here; write the value as text", first
+                )
             if isinstance(event, yaml.ScalarEvent):
                 if len(event.value) > _MOST_SCALAR:
                     key = ".".join(stack[-1][2][:1]) or "a value"

@@ -107,8 +107,6 @@ def difference(old: Mapping[str, _Row], new: Mapping[str, _Row]) -> list[tuple[s
     return found
 
 
-
-
 def _by_path(manifest: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {row[0]: row for row in manifest.get("inputs", ())}
 
@@ -134,7 +132,11 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any], tree_paths: Iterable
     found: list[Change] = []
     for name, cause in _SIMPLE:
         if old.get(name) != new.get(name):
-            found.append(Change(cause, "" if name in ("command", "salt") else name, before=_short(old.get(name)), after=_short(new.get(name))))
+            found.append(
+                Change(
+                    cause, "" if name in ("command", "salt") else name, before=_short(old.get(name)), after=_short(new.get(name))
+                )
+            )
     before, after = _by_path(old), _by_path(new)
     for path in sorted(before.keys() | after.keys()):
         one, two = before.get(path), after.get(path)

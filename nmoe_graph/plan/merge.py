@@ -58,7 +58,9 @@ def shared_hotspots(contracts: Iterable[Contract]) -> dict[str, dict[str, list[s
         for path in contract.merge_hotspots:
             owners.setdefault(path, []).append(contract.issue)
     return {
-        contract.issue: {path: [one for one in owners[path] if one != contract.issue] for path in sorted(set(contract.merge_hotspots))}
+        contract.issue: {
+            path: [one for one in owners[path] if one != contract.issue] for path in sorted(set(contract.merge_hotspots))
+        }
         for contract in listed
     }
 
@@ -174,7 +176,13 @@ class MergePlan:
         from ..markup import table
 
         rows = [
-            [step.contract, step.status, ", ".join(step.after), "; ".join(f for c in step.conflicts for f in c.files), str(len(step.gates))]
+            [
+                step.contract,
+                step.status,
+                ", ".join(step.after),
+                "; ".join(f for c in step.conflicts for f in c.files),
+                str(len(step.gates)),
+            ]
             for step in self.steps
         ]
         return table(["contract", "status", "after", "conflicts", "gates"], rows)

@@ -15,7 +15,16 @@ from ..plan.merge import MergePlan, Step
 
 __all__ = ["affected_text", "build_text", "columns", "plan_text", "results_text", "safe_lines", "show", "why_text"]
 
-_COLOURS = {"passed": "32", "cached": "32", "failed": "31", "timed_out": "31", "not_run": "33", "flaky": "33", "infra_error": "35", "conflict": "31"}
+_COLOURS = {
+    "passed": "32",
+    "cached": "32",
+    "failed": "31",
+    "timed_out": "31",
+    "not_run": "33",
+    "flaky": "33",
+    "infra_error": "35",
+    "conflict": "31",
+}
 
 
 def coloured(stream: TextIO) -> bool:
@@ -115,7 +124,10 @@ def why_text(report: WhyReport) -> str:
     lines += [f"note: {printable(note)}" for note in report.notes]
     if report.inputs:
         lines.append(f"inputs ({len(report.inputs)}):")
-        rows = [[item["path"] or ".", item["form"], item["why"] + (f" via {' -> '.join(item['via'])}" if item["via"] else "")] for item in report.inputs[:60]]
+        rows = [
+            [item["path"] or ".", item["form"], item["why"] + (f" via {' -> '.join(item['via'])}" if item["via"] else "")]
+            for item in report.inputs[:60]
+        ]
         lines.append(columns(rows, "    "))
         if len(report.inputs) > 60:
             lines.append(f"    ... and {len(report.inputs) - 60} more")
@@ -131,7 +143,14 @@ def results_text(report: ResultsReport) -> str:
     rows = []
     for result, note in [*((one, "") for one in report.results), *((one, "same key") for one in report.reused)]:
         rows.append(
-            [short(result.label), result.verdict.value, result.started[:19], (result.commit or "dirty")[:12], result.action_key[:16], note or printable(result.reason)]
+            [
+                short(result.label),
+                result.verdict.value,
+                result.started[:19],
+                (result.commit or "dirty")[:12],
+                result.action_key[:16],
+                note or printable(result.reason),
+            ]
         )
     return columns(rows) if rows else "no results"
 
@@ -160,7 +179,9 @@ def _step_lines(number: int, step: Step, width: int) -> list[str]:
         lines.append(f"{pad}{how}" + (f", restacked on {step.restacked_on}" if step.restacked_on else ""))
     for conflict in step.conflicts:
         owners = f" (owner: {', '.join(conflict.owners)})" if conflict.owners else ""
-        lines.append(f"{pad}conflict with {', '.join(conflict.against)}: {', '.join(printable(path) for path in conflict.files)}{owners}")
+        lines.append(
+            f"{pad}conflict with {', '.join(conflict.against)}: {', '.join(printable(path) for path in conflict.files)}{owners}"
+        )
     for path, others in step.hotspots:
         if others and step.commit:
             lines.append(f"{pad}hotspot {printable(path)} shared with {', '.join(others)}")

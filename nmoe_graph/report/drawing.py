@@ -9,7 +9,15 @@ from ..label import Label
 
 __all__ = ["dot", "graph_text", "mermaid"]
 
-_SHAPES = {"files": "folder", "python": "component", "action": "cds", "gate": "box", "bundle": "tab", "contract": "note", "merge": "ellipse"}
+_SHAPES = {
+    "files": "folder",
+    "python": "component",
+    "action": "cds",
+    "gate": "box",
+    "bundle": "tab",
+    "contract": "note",
+    "merge": "ellipse",
+}
 
 
 def _edges(graph: Graph, labels: Iterable[Label]) -> list[tuple[Label, Label]]:

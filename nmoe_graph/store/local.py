@@ -1,9 +1,9 @@
 """The local store: results, logs and outputs of one repository, shared by all its worktrees.
 
-    results/K1/KEY/STAMP-RAND    one file a run, never overwritten
-    blobs/D1/DIGEST              logs and outputs, by SHA-256
-    locks/                       advisory locks; only to avoid double work, never for correctness
-    quarantine/                  what could not be verified
+results/K1/KEY/STAMP-RAND    one file a run, never overwritten
+blobs/D1/DIGEST              logs and outputs, by SHA-256
+locks/                       advisory locks; only to avoid double work, never for correctness
+quarantine/                  what could not be verified
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ class Store:
             return None
 
     @contextlib.contextmanager
-    def lock(self, action_key: str, waiting: Callable[[], None] | None = None, cancelled: Callable[[], bool] | None = None) -> Iterator[bool]:
+    def lock(
+        self, action_key: str, waiting: Callable[[], None] | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> Iterator[bool]:
         """Hold the lock of an action, so that two builds run it once.  Yields False where locks cannot be had."""
         descriptor = self._lock_file(action_key)
         if descriptor is None:
@@ -220,7 +222,9 @@ class Store:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def gpu_slots(self, count: int, gpus: tuple[str, ...], cancelled: Callable[[], bool] | None = None) -> Iterator[tuple[str, ...]]:
+    def gpu_slots(
+        self, count: int, gpus: tuple[str, ...], cancelled: Callable[[], bool] | None = None
+    ) -> Iterator[tuple[str, ...]]:
         """Hold `count` of this machine's GPUs, across processes; the kernel gives them back when a process dies."""
         held: list[tuple[str, int]] = []
         try:

@@ -53,7 +53,9 @@ class SqliteMemo:
         db = sqlite3.connect(self._path, timeout=2.0, isolation_level=None)
         db.execute("PRAGMA journal_mode=DELETE")
         db.execute("PRAGMA synchronous=OFF")  # a lost memo is recomputed; row checksums catch a torn one
-        db.execute("CREATE TABLE IF NOT EXISTS memo (kind TEXT, key TEXT, value BLOB, mark BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS memo (kind TEXT, key TEXT, value BLOB, mark BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
+        )
         return db
 
     def _put_aside(self, remove: bool = False) -> None:
@@ -63,9 +65,9 @@ class SqliteMemo:
         if remove:
             for suffix in ("", "-journal"):
                 try:
-                    os.unlink(f"{self._path}{suffix}")  # noqa: PTH108
+                    os.unlink(f"{self._path}{suffix}")
                 except OSError:
-                    pass  # noqa: SIM105  (read-only: then there is no memo)
+                    pass  # read-only: then there is no memo
 
     def get(self, kind: str, key: str) -> Any:
         """The value, or None: unknown, damaged or unreadable are all the same."""
