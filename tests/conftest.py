@@ -1,0 +1,146 @@
+"""A scratch workspace to ask, and the command line as a function."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nmoe_graph.cli import main
+
+BUILD = """[workspace]
+name = "nmoe"
+base = ["origin/master", "origin/main"]
+gates = "configs/gates/gates.toml"
+contracts = ["configs/contracts/*.yaml"]
+"""
+
+GATES = """[meta]
+version = "1"
+target = "b200"
+
+[gates."cpu:import"]
+tier = "a"
+timeout_s = 30
+cmd = "python -c \\"import nmoe\\""
+
+[gates."cpu:compileall"]
+tier = "a"
+timeout_s = 60
+cmd = "python -m compileall -q nmoe/"
+
+[gates."cpu:grep"]
+tier = "a"
+timeout_s = 30
+cmd = "grep -q one docs/a.txt"
+
+[gates."b200:train"]
+tier = "b"
+gpus = 1
+timeout_s = 600
+requires = ["NMOE_DATA_PATH"]
+requires_files = ["configs/tiny.toml"]
+cmd = "python -m nmoe.train configs/tiny.toml --data_path=${NMOE_DATA_PATH}"
+
+[bundles]
+tier_a = ["cpu:import", "cpu:compileall"]
+hot = ["b200:train"]
+"""
+
+CONTRACT = """nmoe:
+  issue: {issue}
+  slug: {slug}
+  kind: feature
+  risk: cold
+  complexity: S
+  depends_on: {depends}
+  merge_hotspots: [nmoe/a.py]
+
+scope:
+  allow: [nmoe/**]
+  deny: []
+
+gates:
+  required: [cpu:import]
+"""
+
+
+class Scratch:
+    """A small repository with gates, and verbs to change it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.git("init", "-q", "-b", "main")
+        self.write("BUILD.toml", BUILD)
+        self.write("configs/gates/gates.toml", GATES)
+        self.write("configs/tiny.toml", "dim = 8\n")
+        self.write("nmoe/__init__.py", "from . import a\n")
+        self.write("nmoe/a.py", '"""A."""\n\nX = 1\n')
+        self.write("nmoe/b.py", "Y = 2\n")
+        self.write("nmoe/train.py", "from . import b\n\nprint(b.Y)\n")
+        self.write("docs/a.txt", "one\n")
+        self.commit("start")
+
+    def git(self, *args: str) -> str:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        env |= {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.com", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.com"}
+        done = subprocess.run(["git", *args], cwd=self.root, env=env, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def write(self, path: str, text: str) -> None:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def read(self, path: str) -> str:
+        return (self.root / path).read_text()
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        assert old in self.read(path)
+        self.write(path, self.read(path).replace(old, new))
+
+    def commit(self, message: str = "change") -> str:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def contract(self, issue: str, slug: str = "work", depends: str = "[]") -> None:
+        self.write(f"configs/contracts/{issue}-{slug}.yaml", CONTRACT.format(issue=issue, slug=slug, depends=depends))
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Scratch:
+    root = tmp_path / "repo"
+    root.mkdir()
+    return Scratch(root)
+
+
+@pytest.fixture
+def cli(scratch: Scratch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in the scratch workspace: exit code, stdout, stderr."""
+
+    def run(*args: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([*args, "-C", str(scratch.root)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def ask(cli: Callable[..., tuple[int, str, str]]) -> Callable[..., Any]:
+    """Run a command line that must answer, and return its JSON."""
+
+    def run(*args: str, code: int = 0) -> Any:
+        got, out, err = cli(*args, "--format", "json")
+        assert got == code, err
+        return json.loads(out)
+
+    return run
