@@ -176,6 +176,6 @@ def _closed(reading: Reading, targets: list[Files | Python | Action], package: s
                 reading.fault(at, f"{target.label} needs :{dep.name}, and there is no such target", hint)
     edges = {label: tuple(dep for dep in target.deps if dep in known) for label, target in known.items()}
     for cycle in cycles(edges):
-        reading.fault(
-            at, f"targets need each other in a cycle: {shown_cycle([':' + one.name for one in cycle])}", "take one edge out"
-        )
+        where = (known[cycle[0]].kind, cycle[0].name, "deps")
+        shown = shown_cycle([":" + one.name for one in cycle])
+        reading.fault(where, f"targets need each other in a cycle: {shown}", "take one edge out")
