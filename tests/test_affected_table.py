@@ -10,7 +10,12 @@ from conftest import Scratch
 
 from nmoe_graph import Workspace
 
-NAMES = {"import": "//gates/cpu:import", "compileall": "//gates/cpu:compileall", "grep": "//gates/cpu:grep", "train": "//gates/b200:train"}
+NAMES = {
+    "import": "//gates/cpu:import",
+    "compileall": "//gates/cpu:compileall",
+    "grep": "//gates/cpu:grep",
+    "train": "//gates/b200:train",
+}
 
 
 def rows() -> dict[str, set[str]]:
