@@ -7,24 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from .digest.analysis import Table
+from .digest.analysis import Analysis, Table
 from .errors import DeclarationError, UsageError, did_you_mean
 from .git.merging import Merger
 from .git.program import run_git
+from .git.repository import Repository
 from .git.snapshot import Snapshot
 from .label import Label
 from .load.globs import Glob
 from .model import Contract, Gate
 from .plan.merge import Conflict, GateState, MergePlan, Status, Step, id_order, landing_order, shared_hotspots
-
-if TYPE_CHECKING:
-    from .workspace import Workspace
+from .store.local import Store
 
 __all__ = ["MergePlanner"]
 
 _MOST_NOTED = 5
+
+
+class Asked(Protocol):
+    """What the planner asks of the workspace that it plans for."""
+
+    repository: Repository
+
+    @property
+    def store(self) -> Store: ...
+
+    def analysis(self, at: str | Snapshot | None = None) -> Analysis: ...
+
+    def base_ref(self, at: str | None = None) -> str | None: ...
 
 
 @dataclass(slots=True)
@@ -49,7 +61,7 @@ class _Progress:
 class MergePlanner:
     """Collects facts and makes the steps."""
 
-    def __init__(self, workspace: Workspace, at: str | None, base: str | None, branches: Mapping[str, str]) -> None:
+    def __init__(self, workspace: Asked, at: str | None, base: str | None, branches: Mapping[str, str]) -> None:
         self._workspace, self._repository = workspace, workspace.repository
         self._graph = workspace.analysis(at).graph
         self._notes: list[str] = []

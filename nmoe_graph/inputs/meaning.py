@@ -350,14 +350,17 @@ def _data(value: object, out: list[bytes], depth: int = 0) -> None:
 
 
 def toml_meaning(data: bytes) -> str | None:
-    """The digest of a TOML file's data, or None where its bytes count."""
-    import tomllib
+    """The digest of a TOML file's data, or None where its bytes count.
+
+    Read with tomli below 2.4, which is TOML 1.0 on every interpreter; `tomllib` grows with Python, and keys must not.
+    """
+    import tomli
 
     if len(data) > _MOST_BYTES:
         return None
     out: list[bytes] = []
     try:
-        _data(tomllib.loads(data.decode("utf-8")), out)
+        _data(tomli.loads(data.decode("utf-8")), out)
     except (ValueError, RecursionError, _ByBytes):
         return None
     return hashlib.sha256(b"nmoe-graph/toml-meaning %d\n" % MEANING_VERSION + b"".join(out)).hexdigest()

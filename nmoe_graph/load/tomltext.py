@@ -104,15 +104,15 @@ def read_toml(data: bytes, file: str) -> Reading:
     Raises:
         DeclarationError: it is too large, too deep, no UTF-8 or no TOML 1.0; never anything else.
     """
-    import tomllib
+    import tomli
 
     text = decode(data, file, MOST_BYTES)
     _check_shape(text, file)
     _inline_newline(text, file)
     reading = Reading(file, text, {})
     try:
-        reading.data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        reading.data = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
         raise DeclarationError(_syntax_fault(str(error), reading)) from None
     except (ValueError, RecursionError, OverflowError, KeyError, IndexError, TypeError, AttributeError) as error:
         word = (
