@@ -72,12 +72,12 @@ class Workspace:
         """A commit's snapshot, or, without a ref, the work tree's."""
         return self.repository.at(at) if at is not None else self.repository.work_tree()
 
-    def analysis(self, at: str | Snapshot | None = None) -> Analysis:
-        """The analysis of a snapshot; equal trees share one."""
+    def analysis(self, at: str | Snapshot | None = None, near: Iterable[str] = ()) -> Analysis:
+        """The analysis of a snapshot; equal trees share one.  `near` are trees that probably differ little."""
         snapshot = at if isinstance(at, Snapshot) else self.snapshot(at)
         found = self._by_tree.get(snapshot.tree)
         if found is None or found.snapshot.commit != snapshot.commit:
-            found = self._by_tree[snapshot.tree] = Analysis(snapshot, self.memo)
+            found = self._by_tree[snapshot.tree] = Analysis(snapshot, self.memo, near)
         return found
 
     def graph(self, at: str | None = None) -> Graph:
@@ -116,8 +116,9 @@ class Workspace:
         wanted = set(ALL_KINDS if "all" in (listed := list(kinds)) else listed)
         if unknown := wanted - set(ALL_KINDS):
             raise UsageError(f"there is no kind {sorted(unknown)[0]}", hint=f"kinds: all, {', '.join(ALL_KINDS)}")
-        new = self.analysis(at)
-        old = self.analysis(base)
+        before = self.snapshot(base)
+        new = self.analysis(at, near=[before.tree])
+        old = self.analysis(before, near=[new.snapshot.tree])
         new_table = new.table()
         warnings: list[Fault] = []
         try:

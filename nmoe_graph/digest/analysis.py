@@ -6,6 +6,7 @@ declaration; what differs is then explained from the kept manifests.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable
@@ -13,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..git.snapshot import Snapshot
+from ..errors import SnapshotError
+from ..git.snapshot import Snapshot, Watched
+from ..graph.graph import Graph
 from ..label import Label
-from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python
+from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Target
+from .reuse import Moved, Witness, moved
 
 __all__ = ["Analysis", "Row", "Table", "engine_stamp"]
 
@@ -41,6 +45,8 @@ class Row:
 
 Table = dict[str, Row]
 
+_MOST_RECENT = 8
+
 _stamp = ""
 
 
@@ -61,42 +67,84 @@ def engine_stamp() -> str:
 
 
 class Analysis:
-    """Digests of one snapshot, computed when asked for, remembered by content."""
+    """Digests of one snapshot, computed when asked for, remembered by content.
 
-    def __init__(self, snapshot: Snapshot, memo: Memo | None = None) -> None:
+    `near` are trees whose analysis is probably kept; what did not change since one of them is taken over.
+    """
+
+    def __init__(self, snapshot: Snapshot, memo: Memo | None = None, near: Iterable[str] = ()) -> None:
         self.snapshot = snapshot
         self._memo = memo
-        self._graph: Any = None
+        self._near = tuple(near)
+        self._graph: Graph | None = None
+        self._declared: Any = None  # the witness of the graph, where it was read here
         self._gatherer: Any = None
         self._inputs: dict[Label, Any] = {}
+        self._witnesses: dict[str, Any] = {}  # as JSON: most are only passed on
         self._digests: dict[Label, str] = {}
         self._table: Table | None = None
         self._manifests: dict[str, Any] = {}
 
+    def _kept(self, kind: str, key: str) -> Any:
+        return self._memo.get(f"{kind}.{engine_stamp()}", key) if self._memo else None
+
+    def _keep(self, kind: str, key: str, value: Any) -> None:
+        if self._memo:
+            self._memo.put(f"{kind}.{engine_stamp()}", key, value)
+
     # -- the graph, loaded only when it is needed ----------------------------------------------------------------------------------
 
     @property
-    def graph(self) -> Any:
+    def graph(self) -> Graph:
         """The snapshot's graph.
 
         Raises:
             DeclarationError: a declaration is wrong.
         """
         if self._graph is None:
-            from ..graph.graph import build_graph
-            from ..load.discover import discover
-
-            found = discover(self.snapshot, self._memo)
-            self._graph = build_graph(
-                found.workspace,
-                found.targets,
-                warnings=found.warnings,
-                faults=found.faults,
-                owners=found.owners,
-                invariants=found.invariants,
-                meta_target=found.meta_target,
-            )
+            name = self._kept("graph.of", self.snapshot.tree)
+            self._graph = self._kept_graph(name) if isinstance(name, str) else None
+            if self._graph is None:
+                self._graph = self._read_graph()
+                self._keep("graph.of", self.snapshot.tree, self._keep_graph(self._graph))
         return self._graph
+
+    def _read_graph(self) -> Graph:
+        from ..graph.graph import build_graph
+        from ..load.discover import discover
+
+        watched = Watched(self.snapshot.objects, self.snapshot.tree, self.snapshot.name, self.snapshot.commit)
+        with watched.record() as trace:
+            found = discover(watched, self._memo)
+        graph = build_graph(
+            found.workspace,
+            found.targets,
+            warnings=found.warnings,
+            faults=found.faults,
+            owners=found.owners,
+            invariants=found.invariants,
+            meta_target=found.meta_target,
+        )
+        self._declared = Witness.of(trace).to_json()
+        return graph
+
+    def _kept_graph(self, name: str) -> Graph | None:
+        from ..graph.kept import graph_from_json
+
+        kept = self._kept("graph", name)
+        return graph_from_json(kept) if isinstance(kept, dict) else None
+
+    def _keep_graph(self, graph: Graph) -> str:
+        if self._memo is None:
+            return ""
+        import json
+
+        from ..graph.kept import graph_to_json
+
+        data = graph_to_json(graph)
+        name = hashlib.sha256(json.dumps(data).encode("utf-8", "surrogatepass")).hexdigest()
+        self._keep("graph", name, data)
+        return name
 
     @property
     def gatherer(self) -> Any:
@@ -108,7 +156,7 @@ class Analysis:
             self._gatherer = Gatherer(
                 self.snapshot,
                 FileReader(self.snapshot.objects, self._memo),
-                graph.targets.get,
+                graph.targets.get,  # type: ignore[arg-type]
                 lambda action: self.digest(action.label),
                 own_names=[graph.workspace.name],
             )
@@ -117,14 +165,8 @@ class Analysis:
     def inputs(self, label: Label) -> Any:
         """The `Inputs` of a gate or an action."""
         if label not in self._inputs:
-            target = self.graph.get(label)
-            gatherer = self.gatherer
-            if isinstance(target, Gate):
-                self._inputs[label] = gatherer.gate(target)
-            elif isinstance(target, Action):
-                self._inputs[label] = gatherer.action(target)
-            else:
-                self._inputs[label] = gatherer.leaves(target)
+            self._inputs[label], trace = self.gatherer.of(self.graph.get(label))
+            self._witnesses[str(label)] = Witness.of(trace).to_json()
         return self._inputs[label]
 
     def digest(self, label: Label) -> str:
@@ -183,39 +225,106 @@ class Analysis:
         Raises:
             DeclarationError: a declaration is wrong.
         """
-        if self._table is not None:
-            return self._table
-        kind = f"table.{engine_stamp()}"
-        kept = self._memo.get(kind, self.snapshot.tree) if self._memo else None
-        if isinstance(kept, dict):
-            self._table = {label: Row(*row) for label, row in kept.items()}
-            return self._table
+        if self._table is None:
+            kept = self._kept("table", self.snapshot.tree)
+            if isinstance(kept, dict):
+                self._table = {label: Row(*row) for label, row in kept.items()}
+            else:
+                self._table = self._compute()
+        return self._table
+
+    def _compute(self) -> Table:
+        reused = self._reuse()
         rows: Table = {}
         for target in self.graph:
-            digest = self.digest(target.label)
-            reference = ""
-            if target.kind in ("gate", "action"):
-                reference = self._keep_manifest(self.manifest(target.label))
-                if self._memo:
-                    self._memo.put("manifest.key", digest, reference)
-            timeout = getattr(target, "timeout_s", 0)
-            rows[str(target.label)] = Row(target.kind, digest, reference, timeout, getattr(target, "accept_flaky", False))
-        if self._memo:
-            kept_rows = {
-                label: [row.kind, row.digest, row.manifest, row.timeout_s, row.accept_flaky] for label, row in rows.items()
-            }
-            self._memo.put(kind, self.snapshot.tree, kept_rows)
-        self._table = rows
+            label = str(target.label)
+            rows[label] = reused.get(label) or self._row(target)
+        self._keep("table", self.snapshot.tree, {label: dataclasses.astuple(row) for label, row in rows.items()})
+        self._keep_witnesses()
         return rows
+
+    def _row(self, target: Target) -> Row:
+        digest = self.digest(target.label)
+        reference = ""
+        if isinstance(target, (Gate, Action)):
+            reference = self._keep_manifest(self.manifest(target.label))
+            if self._memo:
+                self._memo.put("manifest.key", digest, reference)
+                # A thousand gates' inputs are too much to hold; a build asks again for the few that it runs.
+                self._inputs.pop(target.label, None)
+        return Row(target.kind, digest, reference, getattr(target, "timeout_s", 0), getattr(target, "accept_flaky", False))
+
+    # -- what is taken over from a tree that was analysed before ---------------------------------------------------------------
+
+    def _keep_witnesses(self) -> None:
+        if self._memo is None or self._declared is None:
+            return
+        recent = self._kept("recent", "trees")
+        trees = [self.snapshot.tree, *(one for one in (recent if isinstance(recent, list) else ()) if one != self.snapshot.tree)]
+        self._keep("recent", "trees", trees[:_MOST_RECENT])
+        self._keep("witness", self.snapshot.tree, {"declared": self._declared, "rows": self._witnesses})
+
+    def _reuse(self) -> Table:
+        """Rows of a kept analysis that hold here too; their digests and witnesses are taken over."""
+        recent = self._kept("recent", "trees")
+        for tree in dict.fromkeys([*self._near, *(recent if isinstance(recent, list) else ())]):
+            table, kept, name = self._kept("table", tree), self._kept("witness", tree), self._kept("graph.of", tree)
+            if not (isinstance(table, dict) and isinstance(kept, dict) and isinstance(name, str)):
+                continue
+            old = self._kept_graph(name)
+            try:
+                change = moved(self.snapshot.objects, tree, self.snapshot.tree) if old else None
+            except SnapshotError:
+                continue  # a merged tree that was never written
+            if old is None or change is None:
+                continue
+            if Witness.same(kept["declared"], change) and not change.any_named("BUILD.toml"):
+                if self._graph is None:
+                    self._graph = old
+                    self._keep("graph.of", self.snapshot.tree, name)
+                self._declared = kept["declared"]
+            return self._take_over(old, table, kept["rows"], change)
+        return {}
+
+    def _take_over(self, old: Graph, table: dict[str, Any], witnesses: dict[str, Any], change: Moved) -> Table:
+        graph = self.graph
+        stale = {
+            target.label
+            for target in graph
+            if target != old.targets.get(target.label)
+            or str(target.label) not in table
+            or not self._still_holds(target, witnesses, change)
+        }
+        stale = set(graph.closure(stale, reverse=True)) if stale else stale
+        rows = {}
+        for label in graph.targets:
+            if label not in stale:
+                text = str(label)
+                row = rows[text] = Row(*table[text])
+                self._digests[label] = row.digest
+                if text in witnesses:
+                    self._witnesses[text] = witnesses[text]
+        return rows
+
+    @staticmethod
+    def _still_holds(target: Target, witnesses: dict[str, Any], change: Moved) -> bool:
+        """Whether a target asks nothing of the snapshot, or would get the same answers."""
+        if isinstance(target, (Bundle, Contract, Merge)) or (isinstance(target, Gate) and target.gate_kind == "perf"):
+            return True
+        kept = witnesses.get(str(target.label))
+        return kept is not None and Witness.same(kept, change)
+
+    # -- manifests -------------------------------------------------------------------------------------------------------------
 
     def _keep_manifest(self, manifest: dict[str, Any]) -> str:
         import json
 
         text = json.dumps(manifest, sort_keys=True)
         name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        self._manifests[name] = manifest
         if self._memo:
             self._memo.put("manifest.1", name, manifest)
+        else:
+            self._manifests[name] = manifest
         return name
 
     def kept_manifest(self, label: str) -> dict[str, Any]:

@@ -69,11 +69,12 @@ class Builder:
     def build(self, chosen: Sequence[Label], *, keep_going: bool, jobs: int | None, dry_run: bool, use_cache: bool) -> BuildReport:
         """Prove the gates that the labels stand for, and make the actions among them."""
         graph = self._analysis.graph
-        gates: list[Gate] = graph.gates_of(chosen)
-        actions = [graph.targets[label] for label in chosen if isinstance(graph.targets[label], Action)]
+        actions = [target for label in chosen if isinstance(target := graph.targets[label], Action)]
+        items: list[Gate | Action] = [*graph.gates_of(chosen), *actions]
+        items.sort(key=lambda item: item.label)
         outcomes: dict[Label, GateOutcome] = {}
         todo: list[Gate | Action] = []
-        for item in [*gates, *actions]:
+        for item in items:
             ready = self._known(item, use_cache)
             if ready is None:
                 todo.append(item)
@@ -86,7 +87,7 @@ class Builder:
                 outcomes[item.label] = self._outcome(item, Verdict.NOT_RUN, "would run")
         else:
             self._run_all(todo, outcomes, keep_going, jobs or min(4, os.cpu_count() or 1), use_cache)
-        rows = tuple(outcomes[item.label] for item in sorted([*gates, *actions], key=lambda item: item.label))
+        rows = tuple(outcomes[item.label] for item in items)
         return BuildReport(rows, self._exit_code(rows))
 
     def _exit_code(self, rows: Sequence[GateOutcome]) -> int:
@@ -245,7 +246,7 @@ class Builder:
             retries=gate.retries if gate else 0,
             accept_flaky=gate.accept_flaky if gate else False,
             outs=() if gate else item.outs if isinstance(item, Action) else (),
-            own_modules=inputs.own_modules,
+            own_modules=tuple(sorted(self._analysis.gatherer.own_modules() | set(inputs.own_modules))),
             hidden=self._hidden,
             commit=snapshot.commit,
             tree=snapshot.tree,
@@ -273,6 +274,7 @@ class Builder:
         """An action's result, made now if it is not there; the caller holds the preparation lock, so each is made once."""
         if label not in self._outputs:
             action = self._analysis.graph.targets[label]
+            assert isinstance(action, Action)
             inputs = self._analysis.inputs(label)
             key = self._analysis.digest(label)
             if inputs.problems:

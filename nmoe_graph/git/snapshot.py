@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from .objects import LINK, TREE, Entry, Objects
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "Trace", "Watched"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Snapshot:
                 return None
             here = found
         return here
+
+    def child(self, folder: str, name: str) -> Entry | None:
+        """The entry of one name in a folder; asks nothing of the folder's other names."""
+        return self.entry(f"{folder}/{name}" if folder else name)
 
     def is_dir(self, path: str) -> bool:
         found = self.entry(path)
@@ -74,3 +79,58 @@ class Snapshot:
             yield from self.objects.walk(found[1], f"{path}/" if path else "")
         else:
             yield path, found[0], found[1]
+
+
+@dataclass(slots=True)
+class Trace:
+    """What was asked of a snapshot.  An answer can differ at another tree only where one of these differs there.
+
+    `looked`: path -> whether something was there; what was asked is its existence, and a leaf's mode and id.
+    `whole`: paths of which everything below counts.
+    """
+
+    looked: dict[str, bool] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+
+    def add(self, other: Trace) -> None:
+        self.looked.update(other.looked)
+        self.whole |= other.whole
+
+
+@dataclass(frozen=True)
+class Watched(Snapshot):
+    """A snapshot that notes what it is asked, in the innermost `record` that is open."""
+
+    _open: list[Trace] = field(default_factory=list)
+
+    @contextmanager
+    def record(self) -> Iterator[Trace]:
+        """Collect what is asked inside; what an inner record collects counts for the outer one too."""
+        trace = Trace()
+        self._open.append(trace)
+        try:
+            yield trace
+        finally:
+            self._open.pop()
+            self.replay(trace)
+
+    def replay(self, trace: Trace) -> None:
+        """Note what was asked when an answer was first computed that is now used again."""
+        if self._open:
+            self._open[-1].add(trace)
+
+    def entry(self, path: str) -> Entry | None:
+        found = super().entry(path)
+        if self._open:
+            self._open[-1].looked[path] = found is not None
+        return found
+
+    def names(self, path: str) -> dict[str, Entry]:
+        if self._open:
+            self._open[-1].whole.add(path)
+        return super().names(path)
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, int, str]]:
+        if self._open:
+            self._open[-1].whole.add(path)
+        return super().walk(path)

@@ -43,15 +43,11 @@ class _Resolver:
         self._homes: dict[str, tuple[str, str] | None] = {}
 
     def _file(self, folder: str, name: str) -> str | None:
-        found = self.snapshot.names(folder).get(name)
-        return (
-            f"{folder}/{name}".lstrip("/")
-            if found is not None and found[0] not in (TREE,) and found[0] & 0o170000 in (0o100000, LINK)
-            else None
-        )
+        found = self.snapshot.child(folder, name)
+        return f"{folder}/{name}".lstrip("/") if found is not None and found[0] & 0o170000 in (0o100000, LINK) else None
 
     def _folder(self, folder: str, name: str) -> str | None:
-        found = self.snapshot.names(folder).get(name)
+        found = self.snapshot.child(folder, name)
         return f"{folder}/{name}".lstrip("/") if found is not None and found[0] == TREE else None
 
     def child(self, folders: Iterable[str], name: str) -> tuple[str | None, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..git.objects import GITLINK, LINK, TREE
-from ..git.snapshot import Snapshot
+from ..git.snapshot import Snapshot, Trace, Watched
 from ..label import Label
 from ..load.globs import Glob
 from ..model import Action, Files, Gate, Python
@@ -116,7 +116,7 @@ class _Collection:
             entry = self.snapshot.entry(folder)
             if entry is None:
                 continue
-            names = self.snapshot.objects.tree(entry[1]) if entry[0] == TREE else None
+            names = self.snapshot.names(folder) if entry[0] == TREE else None
             rows = (
                 [(folder, *entry)] if names is None else [(f"{folder}/{name}" if folder else name, *names[name]) for name in names]
             )
@@ -160,28 +160,34 @@ class Gatherer:
         action_key: Callable[[Action], str],
         own_names: Iterable[str] = (),
     ) -> None:
-        self._snapshot, self._reader = snapshot, reader
+        self._snapshot = Watched(snapshot.objects, snapshot.tree, snapshot.name, snapshot.commit)
+        self._reader = reader
         self._target, self._action_key = target, action_key
         self._own_names = frozenset(own_names)
-        self._closures: dict[tuple[object, ...], Closure] = {}
+        self._at = snapshot
+        self._top: frozenset[str] | None = None
+        self._closures: dict[tuple[object, ...], tuple[Closure, Trace]] = {}
 
     # -- parts -----------------------------------------------------------------------------------------------------------------
 
     def _closure(self, program: Program) -> Closure:
         key = (program.how, program.what, program.roots)
-        found = self._closures.get(key)
-        if found is None:
-            if program.how == "module":
-                found = close_over(self._snapshot, self._reader, program.roots, modules=[program.what], as_main=True)
-            elif program.how == "script":
-                script = program.what
-                if self._snapshot.is_dir(script):
-                    script = posixpath.join(script, "__main__.py")
-                found = close_over(self._snapshot, self._reader, program.roots, scripts=[script])
-            else:
-                found = close_over(self._snapshot, self._reader, program.roots, facts=self._reader.facts_in(program.what) or ())
-            self._closures[key] = found
-        return found
+        if key not in self._closures:
+            with self._snapshot.record() as trace:
+                self._closures[key] = (self._close(program), trace)
+        closure, trace = self._closures[key]
+        self._snapshot.replay(trace)
+        return closure
+
+    def _close(self, program: Program) -> Closure:
+        if program.how == "module":
+            return close_over(self._snapshot, self._reader, program.roots, modules=[program.what], as_main=True)
+        if program.how == "script":
+            script = program.what
+            if self._snapshot.is_dir(script):
+                script = posixpath.join(script, "__main__.py")
+            return close_over(self._snapshot, self._reader, program.roots, scripts=[script])
+        return close_over(self._snapshot, self._reader, program.roots, facts=self._reader.facts_in(program.what) or ())
 
     def _take(self, into: _Collection, closure: Closure, reason: Reason = Reason.IMPORTED) -> None:
         widened = tuple(sorted(closure.widened))
@@ -263,6 +269,23 @@ class Gatherer:
 
     # -- whole targets ---------------------------------------------------------------------------------------------------------
 
+    def of(self, target: Gate | Action | Files | Python) -> tuple[Inputs, Trace]:
+        """What a target reads, and everything that was asked of the snapshot to find out."""
+        with self._snapshot.record() as trace:
+            if isinstance(target, Gate):
+                inputs = self.gate(target)
+            elif isinstance(target, Action):
+                inputs = self.action(target)
+            else:
+                inputs = self.leaves(target)
+        return inputs, trace
+
+    def own_modules(self) -> frozenset[str]:
+        """Modules of the workspace: an installed copy of one of them must never stand in for it.  In no key."""
+        if self._top is None:
+            self._top = frozenset(_top_level(self._at)) | self._own_names
+        return self._top
+
     def gate(self, gate: Gate) -> Inputs:
         """What a gate of kind `command` reads."""
         into = _Collection(self._snapshot, self._reader)
@@ -290,6 +313,10 @@ class Gatherer:
         into = _Collection(self._snapshot, self._reader)
         self._dependency(into, [target.label])
         return Inputs(into.items(data_by_meaning=False, all_exact=target.exact))
+
+    def _whole(self) -> str:
+        self._snapshot.names("")
+        return self._snapshot.tree
 
     def _finish(
         self, into: _Collection, reads: Reads, exact: bool, declared: bool, problems: list[str], warnings: list[str]
@@ -341,11 +368,10 @@ class Gatherer:
             whole = f"{anything} imports by a name that is known only at run time"
         elif reads.not_understood and not declared:
             whole = reads.not_understood
-        own |= self._top_level()
         if whole:
             # Any program may read any byte: one item, git's own digest of everything.
             items = (
-                Input("", TREE, Form.TREE, self._snapshot.tree, Reason.WHOLE_TREE),
+                Input("", TREE, Form.TREE, self._whole(), Reason.WHOLE_TREE),
                 *(into.outputs[path] for path in sorted(into.outputs)),
             )
         else:
@@ -354,17 +380,18 @@ class Gatherer:
             items = into.items(data_by_meaning=bool(reads.programs) and not exact_reader, all_exact=exact)
         return Inputs(items, tuple(problems), whole, tuple(warnings), tuple(sorted(own)))
 
-    def _top_level(self) -> set[str]:
-        """Modules at the top of the workspace: an installed copy of one of them must never stand in for it."""
-        names = set(self._own_names)
-        for folder in ("", "src"):
-            for name, (mode, child) in self._snapshot.names(folder).items():
-                if mode == TREE and name.isidentifier():
-                    if any(inner.endswith(".py") for inner in self._snapshot.objects.tree(child)):
-                        names.add(name)
-                elif name.endswith(".py") and name[:-3].isidentifier():
-                    names.add(name[:-3])
-        return names - sys.stdlib_module_names
+
+def _top_level(snapshot: Snapshot) -> set[str]:
+    """Modules at the top of the workspace and of `src`."""
+    names = set()
+    for folder in ("", "src"):
+        for name, (mode, child) in snapshot.names(folder).items():
+            if mode == TREE and name.isidentifier():
+                if any(inner.endswith(".py") for inner in snapshot.objects.tree(child)):
+                    names.add(name)
+            elif name.endswith(".py") and name[:-3].isidentifier():
+                names.add(name[:-3])
+    return names - sys.stdlib_module_names
 
 
 def entries(items: Iterable[Input]) -> list[tuple[str, int, str, str]]:

@@ -22,6 +22,15 @@ def _check(kind: str, key: str, value: bytes) -> bytes:
     return hashlib.sha256(b"%d:%s%d:%s" % (len(kind), kind.encode(), len(key), key.encode()) + value).digest()[:16]
 
 
+def _pack(value: Any) -> bytes:
+    text = json.dumps(value, separators=(",", ":"))
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def _unpack(data: bytes) -> Any:
+    return json.loads(zlib.decompress(data))
+
+
 class SqliteMemo:
     """`get` and `put` by kind and key.  Values are JSON; writes are gathered and made in one transaction by `flush`."""
 
@@ -29,7 +38,7 @@ class SqliteMemo:
         self._path = path
         self._db: Any = None
         self._dead = False
-        self._fresh: dict[tuple[str, str], Any] = {}
+        self._fresh: dict[tuple[str, str], bytes] = {}  # packed: a cold run has a great many
 
     def _open(self) -> Any:
         if self._db is not None or self._dead:
@@ -72,7 +81,7 @@ class SqliteMemo:
     def get(self, kind: str, key: str) -> Any:
         """The value, or None: unknown, damaged or unreadable are all the same."""
         if (kind, key) in self._fresh:
-            return self._fresh[kind, key]
+            return _unpack(self._fresh[kind, key])
         db = self._open()
         if db is None:
             return None
@@ -82,7 +91,7 @@ class SqliteMemo:
             row = db.execute("SELECT value, mark FROM memo WHERE kind = ? AND key = ?", (kind, key)).fetchone()
             if row is None or not isinstance(row[0], bytes) or row[1] != _check(kind, key, row[0]):
                 return None
-            return json.loads(zlib.decompress(row[0]))
+            return _unpack(row[0])
         except (sqlite3.Error, zlib.error, ValueError, RecursionError):
             self._fail()
             return None
@@ -93,7 +102,7 @@ class SqliteMemo:
         self._dead = True
 
     def put(self, kind: str, key: str, value: Any) -> None:
-        self._fresh[kind, key] = value
+        self._fresh[kind, key] = _pack(value)
         if len(self._fresh) > 20_000:
             self.flush()
 
@@ -109,8 +118,7 @@ class SqliteMemo:
         import sqlite3
 
         packed = []
-        for (kind, key), value in rows.items():
-            data = zlib.compress(json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass"), 1)
+        for (kind, key), data in rows.items():
             packed.append((kind, key, data, _check(kind, key, data)))
         try:
             db.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,79 @@
+"""A graph as JSON and back, for the memo: so that a start of the program need not read declarations that it has read before."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .. import model
+from ..errors import Fault, Location
+from ..label import Label
+from .graph import Graph
+
+__all__ = ["graph_from_json", "graph_to_json"]
+
+_RECORDS: dict[str, type[Any]] = {
+    record.__name__: record
+    for record in (
+        Fault,
+        Label,
+        Location,
+        model.Action,
+        model.Bundle,
+        model.Contract,
+        model.Files,
+        model.Gate,
+        model.Merge,
+        model.PerfBudget,
+        model.Python,
+        model.WorkspaceDecl,
+    )
+}
+_FIELDS = {name: tuple(field.name for field in dataclasses.fields(record)) for name, record in _RECORDS.items()}
+
+
+def _to_json(value: Any) -> Any:
+    name = type(value).__name__
+    if name in _RECORDS:
+        return {"$": name, "f": [_to_json(getattr(value, field)) for field in _FIELDS[name]]}
+    if isinstance(value, (tuple, list)):
+        return [_to_json(one) for one in value]
+    if isinstance(value, dict):
+        return {"$": "", "f": [[key, _to_json(one)] for key, one in value.items()]}
+    assert value is None or isinstance(value, (str, int, float, bool)), f"{name} has no JSON form"
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple([_from_json(one) for one in value])
+    if isinstance(value, dict):
+        if not value["$"]:
+            return {key: _from_json(one) for key, one in value["f"]}
+        return _RECORDS[value["$"]](*[_from_json(one) for one in value["f"]])
+    return value
+
+
+def graph_to_json(graph: Graph) -> Any:
+    """Everything that a graph holds."""
+    return {
+        "workspace": _to_json(graph.workspace),
+        "targets": [_to_json(target) for target in graph],
+        "warnings": _to_json(graph.warnings),
+        "owners": dict(graph.owners),
+        "invariants": dict(graph.invariants),
+        "meta_target": graph.meta_target,
+    }
+
+
+def graph_from_json(value: Any) -> Graph:
+    """The graph that `graph_to_json` was given."""
+    targets = [_from_json(one) for one in value["targets"]]
+    return Graph(
+        _from_json(value["workspace"]),
+        {target.label: target for target in targets},
+        _from_json(value["warnings"]),
+        value["owners"],
+        value["invariants"],
+        value["meta_target"],
+    )
