@@ -22,6 +22,7 @@ __all__ = ["GatesFile", "load_gates"]
 
 _GATE_ID = re.compile(r"[A-Za-z0-9_.+\-@]+:[A-Za-z0-9_.+\-@]+\Z", re.ASCII)
 _BUNDLE = re.compile(r"[A-Za-z0-9_.+\-@]+\Z", re.ASCII)
+_DOTS = {".", "..", "..."}  # no folder of a label can be called so
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _CREDENTIAL = re.compile(r"(?i)(?:^|_)(?:token|secret|password|passwd|credentials?|api_?key|access_?key|private_?key|pat)(?:_|$)")
 _ARCH = {"b200": "sm_100a", "sm90": "sm_90a"}
@@ -107,7 +108,7 @@ def _names(reading: Reading, table: Mapping[str, Any]) -> None:
     folded: dict[str, str] = {}
     for name in table:
         at = ("gates", name)
-        if not _GATE_ID.match(name):
+        if not _GATE_ID.match(name) or _DOTS & set(name.split(":")):
             why = "it has no namespace" if ":" not in name else "a space or another character is not allowed"
             reading.fault(at, f"invalid gate id {name!r}: {why}", "ids are namespace:name in ASCII, such as cpu:import", key=True)
         first = folded.setdefault(name.casefold(), name)
@@ -198,7 +199,7 @@ def _bundles(reading: Reading, declared: Mapping[str, list[str]], gates: Mapping
     folded: dict[str, str] = {}
     for name, members in declared.items():
         at = ("bundles", name)
-        if not _BUNDLE.match(name):
+        if not _BUNDLE.match(name) or name in _DOTS:
             reading.fault(at, f"invalid bundle name {name!r}", "a name is ASCII letters, digits and _ . + - @", key=True)
         first = folded.setdefault(name.casefold(), name)
         if first != name:
