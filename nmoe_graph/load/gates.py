@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ..errors import Fault, did_you_mean
 from ..label import GATES, Label
@@ -29,6 +29,12 @@ _ARCH = {"b200": "sm_100a", "sm90": "sm_90a"}
 _MOST_TIMEOUT = 7 * 86_400
 
 Tps = Annotated[StrictInt, Field(ge=0, le=_MOST_TIMEOUT)]
+
+
+def _scalar(value: object) -> object:
+    if not isinstance(value, (str, int, float)):
+        raise ValueError("must be text, a number, or true or false")
+    return value
 
 
 class _Meta(Model):
@@ -56,7 +62,7 @@ class _Gate(Model):
     retries: Annotated[StrictInt, Field(ge=0, le=10)] = 0
     salt: Annotated[StrictStr, Field(max_length=200)] = ""
     accept_flaky: StrictBool = False
-    expects: dict[StrictStr, StrictStr | StrictInt | StrictBool | float] = {}
+    expects: dict[StrictStr, Annotated[Any, AfterValidator(_scalar)]] = {}
     notes: StrictStr = ""
 
 
@@ -188,7 +194,8 @@ def _compared(reading: Reading, name: str, gate: Gate, gates: Mapping[str, Gate]
     at = ("gates", name, "compare_gate")
     other = gates.get(gate.compare_gate or "")
     if other is None:
-        reading.fault(at, f"{name}: there is no gate {gate.compare_gate} to compare", did_you_mean(gate.compare_gate or "", gates))
+        runs = [one for one in gates if gates[one].gate_kind == "command"]
+        reading.fault(at, f"{name}: there is no gate {gate.compare_gate} to compare", did_you_mean(gate.compare_gate or "", runs))
     elif other.gate_kind != "command":
         reading.fault(at, f"{name}: {gate.compare_gate} runs nothing that could be compared")
 
