@@ -174,10 +174,11 @@ class Gatherer:
             if program.how == "module":
                 found = close_over(self._snapshot, self._reader, program.roots, modules=[program.what], as_main=True)
             elif program.how == "script":
-                script = program.what
-                if self._snapshot.is_dir(script):
+                script, roots = program.what, program.roots
+                if self._snapshot.is_dir(script):  # then the folder itself is first on the path, not the one that holds it
+                    roots = tuple(dict.fromkeys([script, *roots[1:], *roots[:1]]))
                     script = posixpath.join(script, "__main__.py")
-                found = close_over(self._snapshot, self._reader, program.roots, scripts=[script])
+                found = close_over(self._snapshot, self._reader, roots, scripts=[script])
             else:
                 found = close_over(self._snapshot, self._reader, program.roots, facts=self._reader.facts_in(program.what) or ())
             self._closures[key] = found
