@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import nmoe_graph.inputs.meaning as module
 from nmoe_graph.inputs.meaning import meaning, python_meaning, toml_meaning
 
-LAW = settings(deadline=None, derandomize=True, max_examples=250)
+LAW = settings(deadline=None, derandomize=True, max_examples=150)
 BASE = b'"""Doc."""\n\nimport a\n\n\n@deco(1)\ndef f(x, y=1):\n    """Two."""\n    return x + y\n'
 
 #: name -> (before, after, the same meaning?)
