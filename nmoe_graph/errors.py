@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = [
     "DeclarationError",
@@ -84,7 +84,17 @@ class NmoeGraphError(Exception):
 
 
 class DeclarationError(NmoeGraphError):
-    """A BUILD.toml, a gates.toml, a contract or an attestation is wrong."""
+    """A BUILD.toml, a gates.toml, a contract or an attestation is wrong.
+
+    A fault may quote what it is about.  Where that must not be public, it is taken out here: this is the one door through which
+    words of a declaration get into output.
+    """
+
+    def __init__(self, faults: Fault | str | Iterable[Fault], hint: str = "") -> None:
+        from .safe import redact
+
+        given = [Fault(faults, hint=hint)] if isinstance(faults, str) else [faults] if isinstance(faults, Fault) else faults
+        super().__init__(replace(fault, what=redact(fault.what), hint=redact(fault.hint)) for fault in given)
 
 
 class UsageError(NmoeGraphError):

@@ -42,7 +42,7 @@ class Label:
     def gate_id(self) -> str | None:
         """`b200:moonlet_1x10` for //gates/b200:moonlet_1x10, and None for every other label."""
         space, _, rest = self.package.partition("/")
-        return f"{rest}:{self.name}" if space == GATES and rest else None
+        return f"{rest}:{self.name}" if space == GATES and rest and "/" not in rest + self.name else None
 
     @property
     def short(self) -> str:
@@ -96,8 +96,8 @@ def parse_label(text: str, package: str = "") -> Label:
         raise _bad(text, f"longer than {_MOST_CHARACTERS} characters")
     gate = _GATE_ID.match(text)
     if gate:
-        return Label(f"{GATES}/{gate[1]}", gate[2])
-    if text.startswith(":"):
+        where, name = f"{GATES}/{gate[1]}", gate[2]
+    elif text.startswith(":"):
         where, name = package, text[1:]
     elif text.startswith("//"):
         where, colon, name = text[2:].partition(":")

@@ -205,9 +205,14 @@ def _is_version(kind: str, line: str, hit: re.Match[str]) -> bool:
 
 
 def redact(text: str) -> str:
-    """The text with every finding replaced by its kind."""
-    lines = text.split("\n")
-    for one in sorted(findings(text), key=lambda one: (one.line, one.column), reverse=True):
-        line = lines[one.line - 1]
-        lines[one.line - 1] = f"{line[: one.column - 1]}[{one.kind} removed]{line[one.end - 1 :]}"
-    return "\n".join(lines)
+    """The text with every finding replaced by its kind; what lay under another finding goes in a further pass."""
+    for _ in range(8):
+        found = findings(text)
+        if not found:
+            break
+        lines = text.split("\n")
+        for one in reversed(found):
+            line = lines[one.line - 1]
+            lines[one.line - 1] = f"{line[: one.column - 1]}[{one.kind} removed]{line[one.end - 1 :]}"
+        text = "\n".join(lines)
+    return text

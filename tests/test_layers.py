@@ -16,8 +16,9 @@ PACKAGE = Path(nmoe_graph.__file__).parent
 
 #: The rooms, top first.  Rooms of one line stand side by side and do not know each other.
 ROOMS = [
+    ["safe"],
     ["errors"],
-    ["label", "markup", "safe"],
+    ["label", "markup"],
     ["model"],
     ["git"],
     ["load"],

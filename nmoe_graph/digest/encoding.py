@@ -1,6 +1,6 @@
 """The canonical encoding: one spelling per value, tagged by type, length-prefixed.  Two different values never share bytes.
 
-    None n    bool t f    int i<decimal>;    str s<bytes>:<utf-8>    bytes b<bytes>:<...>
+    None n    bool t f    int i<decimal>;    float r<hex>;    str s<bytes>:<utf-8>    bytes b<bytes>:<...>
     list l<items>:<...>    map m<items>:<key value ...>, keys sorted by their encoding
 
 A pre-image starts with a tag that says what it names and with the version of this encoding, so a digest of one kind of node
@@ -21,7 +21,7 @@ Value = "None | bool | int | str | bytes | list[Value] | tuple[Value, ...] | dic
 
 def _write(value: object, out: list[bytes]) -> None:
     if isinstance(value, str):
-        data = value.encode("utf-8", "surrogateescape")
+        data = value.encode("utf-8", "surrogatepass")
         out.append(b"s%d:" % len(data))
         out.append(data)
     elif isinstance(value, bool):
@@ -44,7 +44,7 @@ def _write(value: object, out: list[bytes]) -> None:
             out.append(key)
             _write(item, out)
     elif isinstance(value, float):
-        _write({"float": value.hex()}, out)
+        out.append(b"r%s;" % value.hex().encode())
     else:
         raise TypeError(f"no canonical form for {type(value).__name__}")
 

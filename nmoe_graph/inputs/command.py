@@ -79,6 +79,7 @@ def _is_test_bracket(text: str, at: int) -> bool:
 def _split(text: str, known: Mapping[str, str]) -> list[tuple[str, str]] | str:
     """Shell text to ("word"|"op", text) tokens, or the reason why it is beyond us."""
     tokens: list[tuple[str, str]] = []
+    opaque: set[str] = set()  # NAME=x in the command, and $NAME later: what it is then is beyond us
     word: list[str] | None = None
     at, end = 0, len(text)
 
@@ -86,7 +87,10 @@ def _split(text: str, known: Mapping[str, str]) -> list[tuple[str, str]] | str:
         found = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))").match(text, at)
         if not found:
             return None
-        return known.get(found[1] or found[2], OPAQUE), found.end()
+        name = found[1] or found[2]
+        if name not in known and any(kind == "word" and word.startswith(f"{name}=") for kind, word in tokens):
+            opaque.add(name)
+        return known.get(name, OPAQUE), found.end()
 
     while at < end:
         char = text[at]
@@ -148,7 +152,7 @@ def _split(text: str, known: Mapping[str, str]) -> list[tuple[str, str]] | str:
             at += 1
     if word is not None:
         tokens.append(("word", "".join(word)))
-    return tokens
+    return f"it sets {min(opaque)} and uses it" if opaque else tokens
 
 
 def _inside(cwd: str, path: str) -> str | None:
@@ -305,6 +309,8 @@ def _torchrun(reads: Reads, words: list[str], cwd: str, pythonpath: str) -> None
             else:
                 reads.give_up("what torchrun runs is known only at run time")
             return
+        if word in ("--no-python", "--no_python"):
+            reads.give_up("torchrun starts a program that is no Python")
         at += 1 if "=" in word or word in _TORCHRUN_FLAGS else 2
     if at >= len(words):
         reads.give_up("torchrun without a program")
@@ -342,10 +348,16 @@ def _simple(reads: Reads, words: list[str], cwd: str, env: dict[str, str]) -> st
         reads.must_exist.append(inside)
         return inside
     if name in _QUIET:
+        if (name, rest[:1]) == ("printf", ["-v"]):
+            reads.give_up("printf sets a variable")
         return cwd
     if name in _READERS:
         if "grep" in name and any(re.match(r"-\w*[rRf]|--(dereference-)?recursive|--file", word) for word in rest):
             reads.give_up(f"{name} looks for its files by itself")
+        if any(re.match(r"-\w*c|--check", word) for word in rest if name == "sha256sum") or any(
+            "files0-from" in word for word in rest
+        ):
+            reads.give_up(f"{name} takes its files from a list")
         _arguments(reads, cwd, [word for word in rest if word != "]"], exact=True)
     elif _PYTHON.match(name):
         _python(reads, rest, cwd, pythonpath)
@@ -369,7 +381,7 @@ def read_command(cmd: str, env: Mapping[str, str] | None = None) -> Reads:
         return reads
     cwd, words = "", list[str]()
     exported = dict(known)
-    index = 0
+    index, before = 0, ";"
     while index <= len(tokens):
         kind, text = tokens[index] if index < len(tokens) else ("op", ";")
         if kind == "word":
@@ -384,8 +396,10 @@ def read_command(cmd: str, env: Mapping[str, str] | None = None) -> Reads:
         elif not text.startswith(">&"):
             if words and words[0] == "export":
                 exported.update(found.groups() for word in words[1:] if (found := _ASSIGN.match(word)))  # type: ignore[misc]
+            if words and words[0] == "cd" and {before, text} & {"|", "||"}:
+                reads.give_up("it may or may not change its folder")
             if words:
                 cwd = _simple(reads, words, cwd, exported)
-            words = []
+            words, before = [], text
         index += 1
     return reads

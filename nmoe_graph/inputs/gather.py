@@ -183,10 +183,11 @@ class Gatherer:
         if program.how == "module":
             return close_over(self._snapshot, self._reader, program.roots, modules=[program.what], as_main=True)
         if program.how == "script":
-            script = program.what
-            if self._snapshot.is_dir(script):
+            script, roots = program.what, program.roots
+            if self._snapshot.is_dir(script):  # then the folder itself is first on the path, not the one that holds it
+                roots = tuple(dict.fromkeys([script, *roots[1:], *roots[:1]]))
                 script = posixpath.join(script, "__main__.py")
-            return close_over(self._snapshot, self._reader, program.roots, scripts=[script])
+            return close_over(self._snapshot, self._reader, roots, scripts=[script])
         return close_over(self._snapshot, self._reader, program.roots, facts=self._reader.facts_in(program.what) or ())
 
     def _take(self, into: _Collection, closure: Closure, reason: Reason = Reason.IMPORTED) -> None:

@@ -17,7 +17,7 @@ import warnings
 
 __all__ = ["FACTS_VERSION", "Fact", "import_facts"]
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 Fact = tuple[object, ...]
 
 _IMPORTERS = {"import_module", "__import__", "run_module"}
@@ -92,11 +92,15 @@ def import_facts(source: bytes) -> tuple[Fact, ...] | None:
                 found[fact] = None
         elif isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets) and node.value is not None:
+            names = {target.id for target in targets if isinstance(target, ast.Name)} & {"__all__", "pytest_plugins"}
+            if names and node.value is not None:
                 words = [
                     item.value for item in ast.walk(node.value) if isinstance(item, ast.Constant) and isinstance(item.value, str)
                 ]
-                found["all", *words] = None
+                if "__all__" in names:
+                    found["all", *words] = None
+                else:  # pytest imports them by name
+                    found.update({("import", word): None for word in words})
         elif isinstance(node, ast.If) and _is_type_checking(node.test):
             pending.extend(node.orelse)
             continue

@@ -304,12 +304,11 @@ def python_meaning(data: bytes) -> str | None:
     if len(data) > _MOST_BYTES or b"\0" in data or b"\f" in data:
         return None
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    for line in data.split(b"\n", 2)[:2]:
-        if line.lstrip().startswith(b"#") and b"coding" in line and b"utf-8" not in line.lower():
-            return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            if tokenize.detect_encoding(io.BytesIO(data).readline)[0] != "utf-8":
+                return None
             # feature_version holds newer interpreters to the older grammar as far as they can be held.
             tree = ast.parse(data, feature_version=(3, 11))
             writer = _Writer(data)

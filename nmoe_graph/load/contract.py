@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from ..errors import Location, did_you_mean
 from ..label import CONTRACTS, Label
@@ -24,7 +24,10 @@ class _Nmoe(Model):
     risk: Literal["hot", "warm", "cold"]
     complexity: Literal["S", "M", "L"]
     title: LineText = ""
-    depends_on: Literal["all"] | Annotated[list[IssueId], Field(max_length=500), Ids] = []
+    depends_on: Annotated[
+        Annotated[Literal["all"], Tag("tagged-all")] | Annotated[list[IssueId], Field(max_length=500), Ids, Tag("tagged-list")],
+        Discriminator(lambda value: "tagged-all" if isinstance(value, str) else "tagged-list"),
+    ] = []
     merge_hotspots: Annotated[list[RelPath], Field(max_length=200), Ids] = []
 
     @field_validator("depends_on", mode="before")

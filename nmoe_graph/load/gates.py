@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ..errors import Fault, did_you_mean
 from ..label import GATES, Label
@@ -22,12 +22,19 @@ __all__ = ["GatesFile", "load_gates"]
 
 _GATE_ID = re.compile(r"[A-Za-z0-9_.+\-@]+:[A-Za-z0-9_.+\-@]+\Z", re.ASCII)
 _BUNDLE = re.compile(r"[A-Za-z0-9_.+\-@]+\Z", re.ASCII)
+_DOTS = {".", "..", "..."}  # no folder of a label can be called so
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _CREDENTIAL = re.compile(r"(?i)(?:^|_)(?:token|secret|password|passwd|credentials?|api_?key|access_?key|private_?key|pat)(?:_|$)")
 _ARCH = {"b200": "sm_100a", "sm90": "sm_90a"}
 _MOST_TIMEOUT = 7 * 86_400
 
 Tps = Annotated[StrictInt, Field(ge=0, le=_MOST_TIMEOUT)]
+
+
+def _scalar(value: object) -> object:
+    if not isinstance(value, (str, int, float)):
+        raise ValueError("must be text, a number, or true or false")
+    return value
 
 
 class _Meta(Model):
@@ -55,7 +62,7 @@ class _Gate(Model):
     retries: Annotated[StrictInt, Field(ge=0, le=10)] = 0
     salt: Annotated[StrictStr, Field(max_length=200)] = ""
     accept_flaky: StrictBool = False
-    expects: dict[StrictStr, StrictStr | StrictInt | StrictBool | float] = {}
+    expects: dict[StrictStr, Annotated[Any, AfterValidator(_scalar)]] = {}
     notes: StrictStr = ""
 
 
@@ -107,7 +114,7 @@ def _names(reading: Reading, table: Mapping[str, Any]) -> None:
     folded: dict[str, str] = {}
     for name in table:
         at = ("gates", name)
-        if not _GATE_ID.match(name):
+        if not _GATE_ID.match(name) or _DOTS & set(name.split(":")):
             why = "it has no namespace" if ":" not in name else "a space or another character is not allowed"
             reading.fault(at, f"invalid gate id {name!r}: {why}", "ids are namespace:name in ASCII, such as cpu:import", key=True)
         first = folded.setdefault(name.casefold(), name)
@@ -187,7 +194,8 @@ def _compared(reading: Reading, name: str, gate: Gate, gates: Mapping[str, Gate]
     at = ("gates", name, "compare_gate")
     other = gates.get(gate.compare_gate or "")
     if other is None:
-        reading.fault(at, f"{name}: there is no gate {gate.compare_gate} to compare", did_you_mean(gate.compare_gate or "", gates))
+        runs = [one for one in gates if gates[one].gate_kind == "command"]
+        reading.fault(at, f"{name}: there is no gate {gate.compare_gate} to compare", did_you_mean(gate.compare_gate or "", runs))
     elif other.gate_kind != "command":
         reading.fault(at, f"{name}: {gate.compare_gate} runs nothing that could be compared")
 
@@ -198,7 +206,7 @@ def _bundles(reading: Reading, declared: Mapping[str, list[str]], gates: Mapping
     folded: dict[str, str] = {}
     for name, members in declared.items():
         at = ("bundles", name)
-        if not _BUNDLE.match(name):
+        if not _BUNDLE.match(name) or name in _DOTS:
             reading.fault(at, f"invalid bundle name {name!r}", "a name is ASCII letters, digits and _ . + - @", key=True)
         first = folded.setdefault(name.casefold(), name)
         if first != name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from ..errors import DeclarationError, Fault, Location
 from .text import Path, Reading, decode
@@ -55,17 +56,27 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that do not begin inside a multi-line string, with their numbers."""
+    closing = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if closing:
+            closing = "" if closing in line else closing
+            continue
+        yield number, line
+        key = _KEY.match(line)
+        rest = line[key.end() :] if key else ""
+        for mark in ('"""', "'''"):
+            if rest.startswith(mark) and rest.count(mark) == 1:
+                closing = mark
+
+
 def _index(reading: Reading) -> None:
     """Where each header and key stands.  Multi-line strings and arrays are stepped over."""
     table: Path = ()
     counts: dict[Path, int] = {}
-    closing = ""
     open_brackets = 0
-    for number, line in enumerate(reading.text.split("\n"), 1):
-        if closing:
-            if closing in line:
-                closing = ""
-            continue
+    for number, line in _lines(reading.text):
         if open_brackets > 0:
             open_brackets += _bracket_balance(line)
             continue
@@ -76,6 +87,8 @@ def _index(reading: Reading) -> None:
                 counts[table] = counts.get(table, -1) + 1
                 table = (*table, counts[table])
             reading.keys[table] = reading.values[table] = (number, header.start(2) + 1)
+            for end in range(1, len(table)):  # [gates."cpu:import"] is where gates begins, too
+                reading.keys.setdefault(table[:end], reading.keys[table])
             continue
         key = _KEY.match(line)
         if key:
@@ -83,10 +96,7 @@ def _index(reading: Reading) -> None:
             reading.keys[path] = (number, key.start(1) + 1)
             reading.values[path] = (number, key.end() + 1)
             rest = line[key.end() :]
-            for mark in ('"""', "'''"):
-                if rest.startswith(mark) and rest.count(mark) == 1:
-                    closing = mark
-            if not closing and rest[:1] in "[{":
+            if rest[:1] in "[{":
                 open_brackets = max(0, _bracket_balance(rest))
                 for each in re.finditer(rf"{_PART}\s*=", rest) if rest[:1] == "{" else ():
                     inner = (*path, *_names(each[0].rstrip("= ")))
@@ -129,7 +139,7 @@ def read_toml(data: bytes, file: str) -> Reading:
 
 def _inline_newline(text: str, file: str) -> None:
     """TOML 1.1 lets an inline table run over lines and 1.0 does not: two parsers, two answers, so it is refused."""
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in _lines(text):
         key = _KEY.match(line)
         if key and line[key.end() :].rstrip() == "{":
             what = f"invalid TOML 1.0: the inline table {key[1]} runs over more than one line"
