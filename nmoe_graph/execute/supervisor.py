@@ -104,7 +104,7 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, ask)
-    if os.getppid() == 1 and os.environ.get("NMOE_GRAPH_PARENT", "1") != "1":
+    if str(os.getppid()) != os.environ.get("NMOE_GRAPH_PARENT", str(os.getppid())):
         stop["asked"] = True  # the build died before we were ready
     os.environ.pop("NMOE_GRAPH_PARENT", None)
     started = time.monotonic()
