@@ -121,7 +121,7 @@ class Sandbox:
                 data = file.read()
                 if file.mode == 0o120000:
                     leads = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), os.fsdecode(data)))
-                    if os.fsdecode(data).startswith("/") or leads.startswith(".."):
+                    if os.fsdecode(data).startswith("/") or leads == ".." or leads.startswith("../"):
                         return f"{file.path} is a link that leaves the workspace"
                     os.symlink(data, os.fsencode(target))
                     continue
