@@ -93,7 +93,9 @@ class Builder:
         if any(row.verdict is Verdict.CANCELLED for row in rows):
             return 130
         unproven = [row for row in rows if not row.proven]
-        if not rows or any(not row.reason.startswith(_NOT_HERE) and row.verdict is not Verdict.INFRA_ERROR for row in unproven):
+        elsewhere = [row for row in unproven if row.verdict is Verdict.NOT_RUN and row.reason.startswith(_NOT_HERE)]
+        broken = [row for row in unproven if row.verdict is Verdict.INFRA_ERROR]
+        if not rows or len(unproven) > len(elsewhere) + len(broken):
             return 1
         return 3 if unproven else 0
 
