@@ -398,6 +398,16 @@ def test_failing_action_fails_its_gate(scratch: Scratch, ask: Ask) -> None:
     assert "//:twice" in row["reason"]
 
 
+def test_trouble_of_an_action_is_no_failure_of_its_gate(scratch: Scratch, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action that comes to no verdict leaves its gate without one: `infra_error`, exit 3."""
+    monkeypatch.setenv("NMOE_GRAPH_SANDBOX", "audit")
+    with_actions(scratch)
+    scratch.replace("BUILD.toml", "cat made/upper.txt made/upper.txt >", "kill -9 $PPID; cat made/upper.txt >")
+    (row,) = ask("build", "cpu:made", code=3)["gates"]
+    assert (row["verdict"], row["proven"]) == ("infra_error", False)
+    assert "//:twice" in row["reason"]
+
+
 def test_action_that_makes_nothing_fails(scratch: Scratch, ask: Ask) -> None:
     """An out that was declared and not made is a failure that names it."""
     with_actions(scratch)

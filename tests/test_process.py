@@ -191,11 +191,11 @@ def test_nothing_outlives_a_cancellation(tmp_path: Path, marker: str, tree: str)
     assert (ended.stopped, ended.exit_code, ended.timed_out) == (True, None, False)
 
 
-def test_sixty_trees_at_once(tmp_path: Path, marker: str) -> None:
-    """60 trees of every shape, eight at a time, leave no survivor."""
+def test_many_trees_at_once(tmp_path: Path, marker: str) -> None:
+    """36 trees of every shape, eight at a time, leave no survivor."""
     from concurrent.futures import ThreadPoolExecutor
 
-    codes = [TREES[name] + end for end in ("exit 0", "sleep 300") for name in TREES for _ in range(4)][:60]
+    codes = [TREES[name] + end for end in ("exit 0", "sleep 300") for name in TREES for _ in range(2)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda code: shell(code, marker, tmp_path, timeout_s=0.3, grace_s=0.1), codes))
     assert bearers(marker) == []

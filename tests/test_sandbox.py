@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import site
 import stat
 import sys
@@ -145,21 +147,34 @@ def test_swallowed_refusal_still_fails(run: Run, means: str, checkout: Path) -> 
         assert 'add inputs = ["secret.txt"]' in result.reason
 
 
+READS = """os.listdir(d)
+os.scandir(d)
+assert any(files for _, _, files in os.walk(d, onerror=fail))
+pathlib.Path(f).read_text()
+pathlib.Path(d).iterdir().__next__()
+os.symlink(d, 'l'); open('l/secret.txt')
+open(os.path.relpath(f))
+open(os.fsencode(f))
+os.open(f, os.O_RDONLY)
+subprocess.run([sys.executable, '-c', f'open({f!r})'], check=True, stderr=subprocess.DEVNULL)"""
+
+
 @FENCED
-@pytest.mark.parametrize("how", ["os.listdir", "os.scandir", "os.walk", "pathlib", "link", "relative", "subprocess", "bytes"])
-def test_every_way_of_python_is_refused(run: Run, checkout: Path, how: str) -> None:
-    """Listing, walking, relative names, links and child processes do not get round the fence."""
-    ways = {
-        "os.listdir": f"assert 'secret.txt' in os.listdir('{checkout}')",
-        "os.scandir": f"assert list(os.scandir('{checkout}'))",
-        "os.walk": f"assert any(files for _, _, files in os.walk('{checkout}'))",
-        "pathlib": f"pathlib.Path('{checkout}/secret.txt').read_text()",
-        "link": f"os.symlink('{checkout}', 'l'); open('l/secret.txt')",
-        "relative": f"open(os.path.relpath('{checkout}/secret.txt'))",
-        "subprocess": f"subprocess.run([sys.executable, '-c', 'open(\"{checkout}/secret.txt\")'], check=True)",
-        "bytes": f"open(b'{checkout}/secret.txt')",
-    }
-    assert run("python read.py", {"read.py": f"import os, pathlib, subprocess, sys\n{ways[how]}\n"})[0].verdict is Verdict.FAILED
+def test_every_way_of_python_is_refused(run: Run, checkout: Path) -> None:
+    """Listing, walking, relative names, bytes, links and child processes do not get round the fence."""
+    program = f"""import os, pathlib, subprocess, sys
+f, d = "{checkout}/secret.txt", "{checkout}"
+def fail(error):
+    raise error
+for line in READS.splitlines():
+    try:
+        exec(line)
+    except (OSError, subprocess.CalledProcessError):
+        continue
+    print("done:", line)
+"""
+    result, log = run("python read.py", {"read.py": program.replace("READS", repr(READS))})
+    assert (result.verdict, log) == (Verdict.FAILED, "")
 
 
 @NAMESPACES
@@ -177,6 +192,44 @@ def test_writes_do_not_reach_the_checkout(run: Run, checkout: Path) -> None:
     run(f"python -c \"open('{checkout}/new.txt', 'w').write('new')\"")
     assert (checkout / "secret.txt").read_text() == "secret\n"
     assert sorted(os.listdir(checkout)) == ["nmoe", "secret.txt"]
+
+
+CHANGES = """os.remove(f)
+os.rename(f, 'mine')
+os.rename('mine', f)
+os.replace('mine', f)
+os.truncate(f, 0)
+os.chmod(f, 0)
+os.utime(f, (0, 0))
+os.mkdir(f + '.d')
+os.symlink('mine', f + '.l')
+os.link('mine', f + '.l')
+shutil.rmtree(d)
+shutil.move('mine', d + '/moved')
+pathlib.Path(f).unlink()
+pathlib.Path(d, 'new').touch()
+open(f, 'a')"""
+
+
+@FENCED
+def test_python_changes_nothing_of_the_checkout(run: Run, checkout: Path) -> None:
+    """Nothing of the checkout is removed, renamed, cut or made by a Python gate: each way is refused, and the gate fails."""
+    before = [(path, path.lstat().st_mode, path.lstat().st_mtime) for path in sorted(checkout.rglob("*"))]
+    program = f"""import os, pathlib, shutil
+f, d = "{checkout}/secret.txt", "{checkout}"
+for line in CHANGES.splitlines():
+    open('mine', 'w').close()
+    try:
+        exec(line)
+    except OSError:
+        continue
+    print("done:", line)
+"""
+    result, log = run("python change.py", {"change.py": program.replace("CHANGES", repr(CHANGES))})
+    assert (result.verdict, log) == (Verdict.FAILED, "")
+    assert "secret.txt of the checkout" in result.reason
+    assert [(path, path.lstat().st_mode, path.lstat().st_mtime) for path in sorted(checkout.rglob("*"))] == before
+    assert (checkout / "secret.txt").read_text() == "secret\n"
 
 
 @NAMESPACES
@@ -365,6 +418,22 @@ def test_odd_modes_do_not_hinder_the_cleaning(run: Run, temp: Path) -> None:
     result, _ = run('mkdir -p a/b "$HOME/c"; echo x > a/b/f; chmod 000 a/b a "$HOME/c"; ln -s /etc "$TMPDIR/etc"')
     assert result.verdict is Verdict.PASSED
     assert stat.S_ISDIR(os.stat("/etc").st_mode)
+
+
+def test_what_a_killed_build_left_is_swept(run: Run, temp: Path) -> None:
+    """The next build removes the folders of a killed one; one that is in use, and a strange one, stay."""
+    for name in ("killed", "in-use", "strange"):
+        (temp / f"nmoe-graph-run-{name}" / "box").mkdir(parents=True)
+    for name in ("killed", "in-use"):
+        (temp / f"nmoe-graph-run-{name}" / "lock").touch()
+    (temp / "nmoe-graph-run-link").symlink_to("/etc")
+    with open(temp / "nmoe-graph-run-in-use" / "lock") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert run("true")[0].verdict is Verdict.PASSED
+        assert sorted(path.name[15:] for path in temp.iterdir()) == ["in-use", "link", "strange"]
+    (temp / "nmoe-graph-run-link").unlink()
+    for name in ("in-use", "strange"):
+        shutil.rmtree(temp / f"nmoe-graph-run-{name}")
 
 
 def test_interpreter_inside_the_checkout_still_works(means: str, scratch: Scratch, tmp_path: Path) -> None:

@@ -229,6 +229,8 @@ class Builder:
                     files[file.path] = file
         for label in self._actions_below(item):
             made = self._make(label)
+            if made.verdict is Verdict.INFRA_ERROR:
+                raise HostError(f"{label} is needed and could not be made: {made.reason}")
             if not made.verdict.proves():
                 return f"{label} is needed and {made.verdict.value}: {made.reason}"
             for output in made.outputs:

@@ -270,5 +270,7 @@ class Sandbox:
             kind, _, name = mark.partition("\t")
             if kind == "import":
                 return f"{name} resolves to an installed copy outside the sandbox"
+            if kind == "change":
+                return f"changes {name} of the checkout; a gate works in its own folder"
             return f'reads {name}, which is not among its inputs; add inputs = ["{name}"]'
         return ""
