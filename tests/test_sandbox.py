@@ -420,6 +420,15 @@ def test_odd_modes_do_not_hinder_the_cleaning(run: Run, temp: Path) -> None:
     assert stat.S_ISDIR(os.stat("/etc").st_mode)
 
 
+def test_input_that_the_disk_lost_is_no_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate that would pass for want of its input does not run: a file that arrived short is trouble of the machine."""
+    real = os.fstat
+    shorter = os.stat_result((0o100644, 0, 0, 1, 0, 0, 3, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda descriptor: shorter if real(descriptor).st_size == 4 else real(descriptor))
+    with pytest.raises(HostError, match="lost a write"):
+        run("! grep -q bad a.txt || exit 1", {"a.txt": "bad\n"})
+
+
 def test_what_a_killed_build_left_is_swept(run: Run, temp: Path) -> None:
     """The next build removes the folders of a killed one; one that is in use, and a strange one, stay."""
     for name in ("killed", "in-use", "strange"):

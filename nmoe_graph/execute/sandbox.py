@@ -184,6 +184,9 @@ class Sandbox:
                     continue
                 with open(target, "wb") as handle:
                     handle.write(data)
+                    handle.flush()
+                    if os.fstat(handle.fileno()).st_size != len(data):  # a gate that looks for a fault must not miss it for that
+                        raise OSError(errno.EIO, "the disk lost a write")
                 os.chmod(target, 0o755 if file.mode == 0o100755 else 0o644)
             for out in self._job.outs:
                 (self.root / out).parent.mkdir(parents=True, exist_ok=True)
