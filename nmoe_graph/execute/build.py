@@ -94,7 +94,9 @@ class Builder:
         if any(row.verdict is Verdict.CANCELLED for row in rows):
             return 130
         unproven = [row for row in rows if not row.proven]
-        if not rows or any(not row.reason.startswith(_NOT_HERE) and row.verdict is not Verdict.INFRA_ERROR for row in unproven):
+        elsewhere = [row for row in unproven if row.verdict is Verdict.NOT_RUN and row.reason.startswith(_NOT_HERE)]
+        broken = [row for row in unproven if row.verdict is Verdict.INFRA_ERROR]
+        if not rows or len(unproven) > len(elsewhere) + len(broken):
             return 1
         return 3 if unproven else 0
 
@@ -228,6 +230,8 @@ class Builder:
                     files[file.path] = file
         for label in self._actions_below(item):
             made = self._make(label)
+            if made.verdict is Verdict.INFRA_ERROR:
+                raise HostError(f"{label} is needed and could not be made: {made.reason}")
             if not made.verdict.proves():
                 return f"{label} is needed and {made.verdict.value}: {made.reason}"
             for output in made.outputs:

@@ -64,19 +64,33 @@ class _OwnModules:
         return spec
 
 
+#: Audit events of Python -> how many of their first arguments are paths.
+_READS = {"open": 1, "os.listdir": 1, "os.scandir": 1}
+_CHANGES = {
+    **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod", "os.chown", "os.utime"), 1),
+    **dict.fromkeys(("os.rename", "os.link"), 2),
+}
+
+
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if event in ("open", "os.listdir", "os.scandir") and args and isinstance(args[0], (str, bytes)):
-        path = os.fsdecode(args[0])
-        if not path or path.startswith("\0"):
-            return
-        full = os.path.abspath(path)
-        if not _below(full, _HIDDEN):
-            full = os.path.realpath(full)
-        if _below(full, _HIDDEN) and not _below(full, (_BOX, *_ALLOWED)):
-            hidden = max((folder for folder in _HIDDEN if _below(full, (folder,))), key=len)
-            name = os.path.relpath(full, hidden)
-            _mark(f"read\t{name}")
-            raise PermissionError(1, "not among the inputs of this gate; add it to inputs", name)
+    for path in args[: _READS.get(event) or _CHANGES.get(event, 0)]:
+        if isinstance(path, (str, bytes)):
+            _check(event, os.fsdecode(path))
+    if event == "os.symlink":
+        _check(event, os.fsdecode(args[1]))
+
+
+def _check(event: str, path: str) -> None:
+    if not path or path.startswith("\0"):
+        return
+    full = os.path.abspath(path)
+    if not _below(full, _HIDDEN):
+        full = os.path.realpath(full)
+    if _below(full, _HIDDEN) and not _below(full, (_BOX, *_ALLOWED)):
+        hidden = max((folder for folder in _HIDDEN if _below(full, (folder,))), key=len)
+        name = os.path.relpath(full, hidden)
+        _mark(f"{'read' if event in _READS else 'change'}\t{name}")
+        raise PermissionError(1, "not among the inputs of this gate; add it to inputs", name)
 
 
 if _BOX:

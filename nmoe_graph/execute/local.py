@@ -88,7 +88,8 @@ def _attempt(job: Job, store: Store, means: str, gpus: tuple[str, ...], cancelle
     with Sandbox(job, means) as box:
         if failure := box.fill():
             return replace(blank, verdict=Verdict.FAILED, reason=failure), failure.encode() + b"\n"
-        ended = run_command(box.command(), box.root, box.environment(gpus), job.timeout_s, cancelled)
+        env = box.environment(gpus)
+        ended = run_command(box.command(), box.root, env, job.timeout_s, cancelled, stray=f"TMPDIR={env['TMPDIR']}")
         verdict, reason = _verdict(ended)
         outputs: tuple[Output, ...] = ()
         if breach := box.breaches():

@@ -67,8 +67,12 @@ def run_command(
     timeout_s: float,
     cancelled: threading.Event | None = None,
     grace_s: float = 2.0,
+    stray: str = "",
 ) -> Ended:
     """Run a command to its end, its limit or a cancellation; no process of it is left when this returns.
+
+    `stray` is a NAME=value of `env` that no other process has: where the command kills its own supervisor, what is left of it
+    is found by that.
 
     Raises:
         HostError: it could not be started at all.
@@ -98,6 +102,8 @@ def run_command(
     status = b""
     sources = {output, status_read}
     asked = False
+    # The supervisor keeps the time.  One that is stopped, by the gate that it watches, is told to go on.
+    overdue = time.monotonic() + timeout_s + grace_s + 5
     try:
         while status_read in sources:
             ready, _, _ = select.select(list(sources), [], [], 0.1)
@@ -111,7 +117,11 @@ def run_command(
                     sources.discard(source)
             if not asked and cancelled is not None and cancelled.is_set():
                 process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGCONT)
                 asked = True
+            if time.monotonic() > overdue:
+                process.send_signal(signal.SIGCONT)
+                overdue += 5
         # All writers are gone, or belong to nobody; what is in the pipe is read, and no more is waited for.
         until = time.monotonic() + 1.0
         while output in sources and time.monotonic() < until:
@@ -125,6 +135,7 @@ def run_command(
                 break
     except BaseException:
         process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
         try:
             process.wait(grace_s + 5)
         except subprocess.TimeoutExpired:
@@ -137,6 +148,8 @@ def run_command(
     try:
         report = json.loads(status)
     except ValueError:
+        if stray:
+            _end_strays(os.fsencode(stray))
         return Ended(None, None, False, False, 0.0, 0, log.bytes(), lost=True)
     return Ended(
         report["exit"],
@@ -147,3 +160,19 @@ def run_command(
         report["left_behind"],
         log.bytes(),
     )
+
+
+def _end_strays(entry: bytes) -> None:
+    """Kill every process that has an entry in its environment, until there is none."""
+    for _ in range(200):
+        found = False
+        for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+            try:
+                if name.isdigit() and entry in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                    os.kill(int(name), signal.SIGKILL)
+                    found = True
+            except OSError:
+                continue  # gone, or somebody else's
+        if not found:
+            return
+        time.sleep(0.01)

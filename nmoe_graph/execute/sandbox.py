@@ -10,14 +10,17 @@ NMOE_GRAPH_SANDBOX asks for one of them.  What was used is part of the result.
 from __future__ import annotations
 
 import errno
+import fcntl
 import functools
 import os
 import posixpath
 import shutil
 import site
+import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +30,8 @@ from ..model import Job
 __all__ = ["MEANS", "Sandbox", "choose_means"]
 
 MEANS = ("namespaces", "audit", "folder")
+_PREFIX = "nmoe-graph-run-"
+_OLD_S = 7 * 86_400
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -74,13 +79,74 @@ def choose_means() -> str:
     return asked or ("namespaces" if _bubblewrap() else "audit")
 
 
+def _hold(home: Path) -> int:
+    """Say, for as long as this process lives, that a folder is in use; the lock has its name only once it is held."""
+    descriptor = os.open(home / "lock.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(home / "lock.new", home / "lock")
+    except OSError:
+        pass  # no locks here: then nobody sweeps it before it is old
+    return descriptor
+
+
+@functools.cache
+def _sweep(where: str) -> None:
+    """Remove, once a process, what killed builds left: folders whose lock nobody holds, and old ones that never had one."""
+    try:
+        names = [name for name in os.listdir(where) if name.startswith(_PREFIX)]
+    except OSError:
+        return
+    for name in names:
+        folder = Path(where, name)
+        try:
+            info = os.lstat(folder)
+            if info.st_uid != os.geteuid() or not stat.S_ISDIR(info.st_mode):
+                continue
+            try:
+                descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                if time.time() - info.st_mtime > _OLD_S:
+                    _remove(folder)
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            continue  # in use, or somebody else was quicker
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with everything in it, whatever modes a gate gave to its files."""
+
+    def force(function: object, path: str, *_: object) -> None:
+        try:
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700)
+            os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        except OSError:
+            pass
+
+    shutil.rmtree(folder, onerror=force)
+    if folder.exists():  # a folder that forbade its own listing
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Sandbox:
     """The folder of one run.  `root` is where the command starts; everything else is beside it and not among its files."""
 
     def __init__(self, job: Job, means: str) -> None:
         self._job, self.means = job, means
         try:
-            self._home = Path(os.path.realpath(tempfile.mkdtemp(prefix=f"nmoe-graph-run-{os.getpid()}-")))
+            _sweep(tempfile.gettempdir())
+            self._home = Path(os.path.realpath(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")))
+            try:
+                self._lock = _hold(self._home)
+            except OSError:
+                _remove(self._home)
+                raise
         except OSError as error:
             raise HostError(f"no place for a sandbox: {error.strerror}", hint="set TMPDIR to a folder with room") from None
         self.root = self._home / "box"
@@ -93,17 +159,8 @@ class Sandbox:
         self._remove()
 
     def _remove(self) -> None:
-        def force(function: object, path: str, *_: object) -> None:
-            try:
-                os.chmod(os.path.dirname(path), 0o700)
-                os.chmod(path, 0o700)
-                os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-            except OSError:
-                pass
-
-        shutil.rmtree(self._home, onerror=force)
-        if self._home.exists():  # a folder that forbade its own listing
-            shutil.rmtree(self._home, ignore_errors=True)
+        _remove(self._home)
+        os.close(self._lock)
 
     def fill(self) -> str:
         """Write the inputs; returns why the gate fails, or the empty string.
@@ -121,12 +178,15 @@ class Sandbox:
                 data = file.read()
                 if file.mode == 0o120000:
                     leads = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), os.fsdecode(data)))
-                    if os.fsdecode(data).startswith("/") or leads.startswith(".."):
+                    if os.fsdecode(data).startswith("/") or leads == ".." or leads.startswith("../"):
                         return f"{file.path} is a link that leaves the workspace"
                     os.symlink(data, os.fsencode(target))
                     continue
                 with open(target, "wb") as handle:
                     handle.write(data)
+                    handle.flush()
+                    if os.fstat(handle.fileno()).st_size != len(data):  # a gate that looks for a fault must not miss it for that
+                        raise OSError(errno.EIO, "the disk lost a write")
                 os.chmod(target, 0o755 if file.mode == 0o100755 else 0o644)
             for out in self._job.outs:
                 (self.root / out).parent.mkdir(parents=True, exist_ok=True)
@@ -213,5 +273,7 @@ class Sandbox:
             kind, _, name = mark.partition("\t")
             if kind == "import":
                 return f"{name} resolves to an installed copy outside the sandbox"
+            if kind == "change":
+                return f"changes {name} of the checkout; a gate works in its own folder"
             return f'reads {name}, which is not among its inputs; add inputs = ["{name}"]'
         return ""

@@ -51,6 +51,17 @@ def _descendants() -> list[int]:
     return found
 
 
+def _left_behind(child: int) -> int:
+    """How many processes are still there although the command has ended; one that is about to end does not count."""
+    for _ in range(20):
+        _reap()
+        found = [pid for pid in _descendants() if pid != child]
+        if not found:
+            return 0
+        time.sleep(0.005)
+    return len(found)
+
+
 def _send(pids: list[int], number: int) -> None:
     for pid in pids:
         try:
@@ -104,7 +115,7 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, ask)
-    if os.getppid() == 1 and os.environ.get("NMOE_GRAPH_PARENT", "1") != "1":
+    if str(os.getppid()) != os.environ.get("NMOE_GRAPH_PARENT", str(os.getppid())):
         stop["asked"] = True  # the build died before we were ready
     os.environ.pop("NMOE_GRAPH_PARENT", None)
     started = time.monotonic()
@@ -137,7 +148,7 @@ def main() -> None:
                 break
             time.sleep(0.004)
     duration = time.monotonic() - started
-    left = len([pid for pid in _descendants() if pid != child])
+    left = _left_behind(child) if status is not None else 0
     _end_all(child, grace)
     report = {
         "exit": os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
@@ -145,7 +156,7 @@ def main() -> None:
         "timed_out": timed_out,
         "stopped": stop["asked"] and status is None and not timed_out,
         "duration": duration,
-        "left_behind": left if status is not None else 0,
+        "left_behind": left,
     }
     os.write(status_fd, json.dumps(report).encode() + b"\n")
 

@@ -50,11 +50,11 @@ class SqliteMemo:
             if self._path.exists() and self._path.stat().st_size > _MOST_BYTES:
                 self._put_aside(remove=True)
             self._db = self._connect(sqlite3)
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, ValueError):  # ValueError: sqlite3 cannot decode its own message about a damaged schema
             try:
                 self._put_aside(remove=True)
                 self._db = self._connect(sqlite3)
-            except (sqlite3.Error, OSError):
+            except (sqlite3.Error, OSError, ValueError):
                 self._dead = True
         return self._db
 
@@ -126,7 +126,7 @@ class SqliteMemo:
             db.execute("COMMIT")
         except sqlite3.OperationalError:
             self._roll_back(db)  # busy, read-only or full
-        except sqlite3.Error:
+        except (sqlite3.Error, ValueError):
             self._fail()
 
     def _roll_back(self, db: Any) -> None:
@@ -134,5 +134,5 @@ class SqliteMemo:
 
         try:
             db.execute("ROLLBACK")
-        except sqlite3.Error:
+        except (sqlite3.Error, ValueError):
             self._dead = True
