@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .digest.analysis import Analysis, Table
-from .errors import DeclarationError, UsageError, did_you_mean
+from .errors import DeclarationError, SnapshotError, UsageError, did_you_mean
 from .git.merging import Merger
 from .git.program import run_git
 from .git.repository import Repository
@@ -56,6 +56,7 @@ class _Progress:
     tree: str
     merged: list[str] = field(default_factory=list)
     stuck: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
 
 
 class MergePlanner:
@@ -90,10 +91,26 @@ class MergePlanner:
     def _landed(self) -> set[str]:
         """Contracts whose trailer stands in the history of the base."""
         if not self._repository.git:
-            return set()
+            return self._trailers() & self._contracts.keys()
         args = ["log", "--format=%(trailers:key=Contract,valueonly)", "--grep=^Contract: ", self._base]
         _, out = run_git(self._repository.git, self._repository.root, args)
         return {line.strip() for line in out.decode("utf-8", "replace").splitlines()} & self._contracts.keys()
+
+    def _trailers(self) -> set[str]:
+        """What the `Contract: ` trailers say, read by hand: the last paragraph of a message that has a subject before it."""
+        found: set[str] = set()
+        seen, pending = {self._base}, [self._base]
+        while pending:
+            try:
+                _, parents, message = self._repository.objects.commit_fields(pending.pop())
+            except SnapshotError:  # where a shallow clone ends
+                continue
+            subject, gap, last = message.decode("utf-8", "replace").strip().rpartition("\n\n")
+            if subject and gap:
+                found |= {line.removeprefix("Contract:").strip() for line in last.splitlines() if line.startswith("Contract: ")}
+            pending += [one for one in parents if one not in seen]
+            seen.update(parents)
+        return found
 
     def _branch(self, contract: Contract) -> _Branch | None:
         named = self._named.get(contract.issue)
@@ -118,7 +135,7 @@ class MergePlanner:
         landed = self._landed()
         contracts = landing_order((self._contracts[issue] for issue in chosen), landed)
         hotspots = shared_hotspots(contracts)
-        branches = {contract.issue: self._branch(contract) for contract in contracts if contract.issue not in landed}
+        branches = {contract.issue: self._branch(contract) for contract in contracts}
         progress = _Progress(self._base_tree)
         steps = []
         with Merger(self._repository) as merger:
@@ -141,19 +158,20 @@ class MergePlanner:
         after = sorted((self._contracts.keys() - {issue} if contract.depends_on_all else set(contract.depends_on)), key=id_order)
         notes: list[str] = []
         status, tree, conflicts, restacked = Status.READY, progress.tree, tuple[Conflict, ...](), ""
-        branch = branches.get(issue)
+        # A landed contract's branch, where it is still there, tells only where the work of those that stand on it begins.
+        branch = branches[issue] if issue not in landed else None
         if issue in landed:
             status = Status.LANDED
         elif branch is None:
             status = Status.NO_BRANCH
             if blockers := [one for one in after if one in progress.stuck]:
                 notes.append(f"waits for {', '.join(blockers)}")
-        elif blockers := [one for one in after if one in progress.stuck]:
+        elif blockers := [one for one in after if one in progress.stuck | progress.absent]:
             status = Status.BLOCKED
             notes.append(f"waits for {', '.join(blockers)}")
         else:
             fork = branch.fork_tree
-            for parent in reversed([one for one in after if branches.get(one)]):
+            for parent in reversed([one for one in branches if one in after and branches[one]]):
                 upstream = branches[parent]
                 # A child cut from its parent's branch still carries the parent's commits: its own work starts at the parent's head.
                 if upstream and upstream.head != branch.head and self._is_ancestor(upstream.head, branch.head):
@@ -174,8 +192,7 @@ class MergePlanner:
             progress.merged.append(issue)
         elif status != Status.LANDED:
             gates = self._gates(contract, progress.tree, progress.tree, notes)
-            if status != Status.NO_BRANCH:
-                progress.stuck.add(issue)
+            (progress.absent if status == Status.NO_BRANCH else progress.stuck).add(issue)
         return Step(
             contract=issue,
             title=contract.title or contract.slug,

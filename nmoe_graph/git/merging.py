@@ -2,7 +2,8 @@
 
 With the git program (2.38 or newer) its own `merge-tree` decides, renames included.  It only knows commits, so the three trees
 are dressed as synthetic commits in a quarantined object folder; that also gives an explicit merge base, which restacking needs.
-Without git, dulwich merges; it does not follow renames, and the result says so.
+Without git, dulwich merges; it does not follow renames, and the result says so.  Where merge3 is not installed either, a file
+that both sides change is a conflict.
 """
 
 from __future__ import annotations
@@ -118,9 +119,17 @@ class Merger:
         from dulwich.object_store import DiskObjectStore
 
         self._quarantine()
+
+        class Trees(TreeMerger):
+            def merge_blobs(self, *args: Any, **kwargs: Any) -> tuple[bytes, bool]:
+                try:
+                    return super().merge_blobs(*args, **kwargs)
+                except ImportError:  # dulwich merges lines with merge3, which need not be here; both sides changed the file
+                    return bytes(next(blob.data for blob in args[1:] if blob is not None)), True
+
         store: Any = DiskObjectStore(str(self._quarantine()))
         trees = [store[name.encode()] for name in (base, ours, theirs)]
-        merged, conflicts = TreeMerger(store).merge_trees(*trees)
+        merged, conflicts = Trees(store).merge_trees(*trees)
         store.add_object(merged)
         names = sorted({os.fsdecode(path) for path in conflicts})
         return MergeResult(merged.id.decode(), tuple(names), renames_followed=False)
