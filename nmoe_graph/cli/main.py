@@ -49,7 +49,13 @@ def _run(args: list[str]) -> int:
             f"there is no verb {printable(first, limit=60)!r}", hint=did_you_mean(first, VERBS) or f"verbs: {', '.join(VERBS)}"
         )
     try:
-        options = parser.parse_args(args)
+        options, left = parser.parse_known_args(args)
+        # argparse gives a list of words up at the first flag; what follows the flag belongs to it too.
+        words = next((name for name in ("labels", "words", "contracts") if hasattr(options, name)), None)
+        if left and (words is None or any(one.startswith("-") for one in left)):
+            parser.error(f"unrecognized arguments: {' '.join(printable(one, limit=60) for one in left)}")
+        if words is not None:
+            getattr(options, words).extend(left)
     except SystemExit as stop:
         return 2 if stop.code not in (0, None) else 0
     module = import_module(f"nmoe_graph.cli.{VERBS[options.verb][0]}")
