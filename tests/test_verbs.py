@@ -317,6 +317,14 @@ def test_no_build_file(run: Any, tmp_path: Path) -> None:
     assert (code, out) == (2, "") and "BUILD.toml" in err
 
 
+def test_unreadable_gates_are_the_only_fault(scratch: Scratch, run: Any) -> None:
+    """Contracts whose gates cannot be read are not blamed too: one error, at its place in the gates' file."""
+    scratch.contract("01")
+    scratch.replace("configs/gates/gates.toml", "timeout_s = 60", "timeout_s = sixty")
+    code, _, err = run("graph", where=scratch.root)
+    assert code == 2 and err.count("error: ") == 1 and "configs/gates/gates.toml:12:13" in err
+
+
 def test_shallow_clone_says_what_to_fetch(run: Any, asked: Asked, tmp_path: Path) -> None:
     """The commit asked for is not here, since the clone is shallow: exit 2 and the fetch that mends it."""
     asked.s.git("clone", "-q", "--depth", "1", f"file://{asked.s.root}", str(tmp_path / "shallow"))
