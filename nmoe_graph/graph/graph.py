@@ -241,9 +241,14 @@ def build_graph(
         known[merge.label] = merge
     known = dict(sorted(known.items()))
     edges = {label: edges_of(target) for label, target in known.items()}
+    # Where the gates could not be read, that is the fault; that every contract misses its gates would only hide it.
+    blind = bool(wrong) and not any(isinstance(target, Gate) for target in known.values())
     for label, target in known.items():
         for dep in edges[label]:
             if dep in known or isinstance(target, Merge):
+                continue
+            if blind and dep.gate_id:
+                edges[label] = tuple(one for one in edges[label] if one != dep)
                 continue
             hint = did_you_mean(dep.short, [one.short for one in known if one.package == dep.package or dep.gate_id])
             name = f"contract {target.issue}" if isinstance(target, Contract) else label.short
