@@ -136,3 +136,32 @@ def test_committed_and_uncommitted_edits_agree(scratch: Scratch) -> None:
     commit = scratch.commit()
     clean = Workspace.open(scratch.root).analysis(commit).table()
     assert dirty == clean
+
+
+def test_targets_of_a_build_file_and_their_edges_count(scratch: Scratch) -> None:
+    """An edit of a BUILD.toml affects what depends on its targets: sources, edges, removal; a comment in it nothing."""
+    scratch.write("docs/b.txt", "b\n")
+    build = '[files.a]\nsrcs = ["a.txt"]\n\n[files.b]\nsrcs = ["b.txt"]\n'
+    scratch.write("docs/BUILD.toml", build)
+    gate = '[gates."cpu:docs"]\ntier = "a"\ntimeout_s = 30\ninfer = false\ndeps = ["//docs:a", "//docs:b"]\ncmd = "true"\n\n'
+    scratch.replace("configs/gates/gates.toml", "[bundles]\n", gate + "[bundles]\n")
+    scratch.commit()
+    workspace = Workspace.open(scratch.root)
+
+    def affected() -> set[str]:
+        return set(workspace.affected("HEAD").labels())
+
+    scratch.write("docs/BUILD.toml", "# a note\n" + build)
+    assert affected() == set()
+    scratch.write("docs/BUILD.toml", build.replace('"b.txt"', '"none.txt"'))
+    assert affected() == {"//gates/cpu:docs"}
+    scratch.write("docs/BUILD.toml", build)
+    scratch.replace("configs/gates/gates.toml", 'deps = ["//docs:a", "//docs:b"]', 'deps = ["//docs:a"]')
+    assert affected() == {"//gates/cpu:docs"}
+    scratch.commit()
+    scratch.write("docs/b.txt", "c\n")
+    assert affected() == set()
+    scratch.write("docs/a.txt", "c\n")
+    assert affected() == {"//gates/cpu:docs", "//gates/cpu:grep"}
+    scratch.git("mv", "docs/a.txt", "docs/a2.txt")
+    assert "//gates/cpu:docs" in affected()

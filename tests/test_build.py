@@ -608,3 +608,15 @@ def test_no_place_for_a_sandbox(ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (row["verdict"], row["proven"]) == ("infra_error", False)
     monkeypatch.undo()
     assert ask("results")["results"] == []
+
+
+def test_a_link_that_leads_out_by_way_of_another_is_refused(scratch: Scratch) -> None:
+    """Each link looks harmless; together they would climb out of the sandbox."""
+    (scratch.root / "p/q").mkdir(parents=True)
+    (scratch.root / "p/q/up").symlink_to("..")
+    (scratch.root / "p/q/out").symlink_to("up/../..")
+    gate = '[gates."cpu:links"]\ntier = "a"\ntimeout_s = 30\ninfer = false\ninputs = ["p/**"]\ncmd = "ls p/q/out"\n\n'
+    scratch.replace("configs/gates/gates.toml", "[bundles]\n", gate + "[bundles]\n")
+    (gate_outcome,) = Workspace.open(scratch.root).build("cpu:links")
+    assert gate_outcome.verdict is Verdict.FAILED
+    assert "leaves the workspace" in gate_outcome.reason

@@ -118,19 +118,23 @@ def _sweep(where: str) -> None:
             continue  # in use, or somebody else was quicker
 
 
+def _open_up(folder: str) -> None:
+    """Give ourselves every folder below; links are not followed."""
+    os.chmod(folder, 0o700)
+    with os.scandir(folder) as listing:
+        inner = [item.path for item in listing if item.is_dir(follow_symlinks=False)]
+    for path in inner:
+        _open_up(path)
+
+
 def _remove(folder: Path) -> None:
     """Remove a folder with everything in it, whatever modes a gate gave to its files."""
-
-    def force(function: object, path: str, *_: object) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
         try:
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+            _open_up(str(folder))
         except OSError:
-            pass
-
-    shutil.rmtree(folder, onerror=force)
-    if folder.exists():  # a folder that forbade its own listing
+            pass  # somebody else's file; what can be removed still is
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -172,7 +176,8 @@ class Sandbox:
             for folder in (self.root, self._home / "home", self._home / "tmp", self._home / "pycache", self._home / "guard"):
                 folder.mkdir()
             shutil.copyfile(Path(__file__).with_name("guard.py"), self._home / "guard" / "sitecustomize.py")
-            for file in self._job.files:
+            # Links last: nothing is ever written through one.
+            for file in sorted(self._job.files, key=lambda file: file.mode == 0o120000):
                 target = self.root / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 data = file.read()
@@ -188,6 +193,10 @@ class Sandbox:
                     if os.fstat(handle.fileno()).st_size != len(data):  # a gate that looks for a fault must not miss it for that
                         raise OSError(errno.EIO, "the disk lost a write")
                 os.chmod(target, 0o755 if file.mode == 0o100755 else 0o644)
+            for file in self._job.files:
+                # By way of other links a harmless text can still lead out.
+                if file.mode == 0o120000 and not Path(os.path.realpath(self.root / file.path)).is_relative_to(self.root):
+                    return f"{file.path} is a link that leaves the workspace"
             for out in self._job.outs:
                 (self.root / out).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
