@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from conftest import Scratch
 
+from nmoe_graph import Verdict, Workspace
+
 Cli = Callable[..., tuple[int, str, str]]
 Ask = Callable[..., Any]
 
