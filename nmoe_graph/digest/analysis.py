@@ -6,7 +6,6 @@ declaration; what differs is then explained from the kept manifests.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable
@@ -41,6 +40,10 @@ class Row:
     manifest: str = ""
     timeout_s: int = 0
     accept_flaky: bool = False
+
+    def to_json(self) -> list[str | int | bool]:
+        """The fields in order (`dataclasses.astuple` copies deeply, which a thousand rows feel)."""
+        return [self.kind, self.digest, self.manifest, self.timeout_s, self.accept_flaky]
 
 
 Table = dict[str, Row]
@@ -239,7 +242,7 @@ class Analysis:
         for target in self.graph:
             label = str(target.label)
             rows[label] = reused.get(label) or self._row(target)
-        self._keep("table", self.snapshot.tree, {label: dataclasses.astuple(row) for label, row in rows.items()})
+        self._keep("table", self.snapshot.tree, {label: row.to_json() for label, row in rows.items()})
         self._keep_witnesses()
         return rows
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from ..answers import AffectedReport, BuildReport, GateOutcome, ResultsReport, WhyReport
 from ..errors import printable
-from ..model import Result
-from ..plan.affected import Change
-from ..plan.merge import MergePlan, Step
+
+if TYPE_CHECKING:
+    from ..answers import AffectedReport, BuildReport, GateOutcome, ResultsReport, WhyReport
+    from ..model import Result
+    from ..plan.affected import Change
+    from ..plan.merge import MergePlan, Step
 
 __all__ = ["affected_text", "build_text", "columns", "plan_text", "results_text", "safe_lines", "show", "why_text"]
 
