@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,61 @@ def ask(cli: Callable[..., tuple[int, str, str]]) -> Callable[..., Any]:
         return json.loads(out)
 
     return run
+
+
+def add_gate(scratch: Scratch, name: str, cmd: str, more: str = "", timeout_s: int = 30) -> None:
+    """Declare a gate that reads docs/a.txt and nothing else."""
+    path = "configs/gates/gates.toml"
+    head, bundles, rest = scratch.read(path).partition("[bundles]")
+    gate = f'[gates."{name}"]\ntier = "a"\ntimeout_s = {timeout_s}\ninputs = ["docs/a.txt"]\ninfer = false\n'
+    gate += f"cmd = '''{cmd}'''\n{more}\n\n"
+    scratch.write(path, head + gate + bundles + rest)
+
+
+def stored(ask: Callable[..., Any], label: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ask("results", label)["results"]
+    return found
+
+
+@pytest.fixture
+def marker() -> Iterator[str]:
+    """A word in the environment of everything that a test starts; whatever bears it at the end is ended."""
+    word = f"marker-{uuid.uuid4().hex}"
+    yield word
+    for pid in bearers(word):
+        os.kill(pid, signal.SIGKILL)
+
+
+def bearers(word: str) -> list[int]:
+    """The processes that have a word in their environment (zombies have none)."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if word.encode() in Path("/proc", name, "environ").read_bytes():
+                    found.append(int(name))
+            except OSError:
+                continue
+    return found
+
+
+MAKES = """
+[files.text]
+srcs = ["docs/a.txt"]
+
+[action.upper]
+cmd = "mkdir -p made; tr a-z A-Z < docs/a.txt > made/upper.txt; chmod +x made/upper.txt"
+deps = [":text"]
+outs = ["made/upper.txt"]
+
+[action.twice]
+cmd = "cat made/upper.txt made/upper.txt > made/twice.txt"
+deps = [":upper"]
+outs = ["made/twice.txt"]
+"""
+
+
+def with_actions(scratch: Scratch, cmd: str = "grep -c ONE made/twice.txt; test ! -e made/upper.txt; test ! -e docs") -> None:
+    scratch.write("BUILD.toml", scratch.read("BUILD.toml") + MAKES)
+    add_gate(scratch, "cpu:made", cmd)
+    scratch.replace("configs/gates/gates.toml", 'inputs = ["docs/a.txt"]\ninfer = false', 'infer = false\ndeps = ["//:twice"]')

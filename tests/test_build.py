@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Scratch
+from conftest import Scratch, add_gate, bearers, stored, with_actions
 
 from nmoe_graph import Verdict, Workspace
 
@@ -25,47 +24,12 @@ Ask = Callable[..., Any]
 LIGHT = ("cpu:import", "cpu:compileall", "cpu:grep")
 
 
-def add_gate(scratch: Scratch, name: str, cmd: str, more: str = "", timeout_s: int = 30) -> None:
-    """Declare a gate that reads docs/a.txt and nothing else."""
-    path = "configs/gates/gates.toml"
-    head, bundles, rest = scratch.read(path).partition("[bundles]")
-    gate = f'[gates."{name}"]\ntier = "a"\ntimeout_s = {timeout_s}\ninputs = ["docs/a.txt"]\ninfer = false\n'
-    gate += f"cmd = '''{cmd}'''\n{more}\n\n"
-    scratch.write(path, head + gate + bundles + rest)
-
-
 def start(scratch: Scratch, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """The program, as a process of its own."""
     root = str(Path(__file__).parents[1])
     command = [sys.executable, "-m", "nmoe_graph", *args, "-C", str(scratch.root)]
     whole = {**os.environ, "PYTHONPATH": root, **(env or {})}
     return subprocess.Popen(command, cwd=scratch.root, env=whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def stored(ask: Ask, label: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ask("results", label)["results"]
-    return found
-
-
-@pytest.fixture
-def marker() -> Iterator[str]:
-    """A word for the environment of gates; whatever bears it at the end is ended."""
-    word = f"marker-{uuid.uuid4().hex}"
-    yield word
-    for pid in bearers(word):
-        os.kill(pid, signal.SIGKILL)
-
-
-def bearers(word: str) -> list[int]:
-    """The processes that have a word in their environment."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if word.encode() in Path("/proc", name, "environ").read_bytes():
-                found.append(int(name))
-        except OSError:
-            continue
-    return found
 
 
 def until(question: Callable[[], bool], seconds: float = 8.0) -> bool:
@@ -337,96 +301,6 @@ def test_retries_end(scratch: Scratch, ask: Ask) -> None:
     add_gate(scratch, "cpu:bad", "exit 9", "retries = 2")
     (row,) = ask("build", "cpu:bad", code=1)["gates"]
     assert (row["verdict"], row["attempts"]) == ("failed", 3)
-
-
-# -- actions -------------------------------------------------------------------------------------------------------------------
-
-MAKES = """
-[files.text]
-srcs = ["docs/a.txt"]
-
-[action.upper]
-cmd = "mkdir -p made; tr a-z A-Z < docs/a.txt > made/upper.txt; chmod +x made/upper.txt"
-deps = [":text"]
-outs = ["made/upper.txt"]
-
-[action.twice]
-cmd = "cat made/upper.txt made/upper.txt > made/twice.txt"
-deps = [":upper"]
-outs = ["made/twice.txt"]
-"""
-
-
-def with_actions(scratch: Scratch, cmd: str = "grep -c ONE made/twice.txt; test ! -e made/upper.txt; test ! -e docs") -> None:
-    scratch.write("BUILD.toml", scratch.read("BUILD.toml") + MAKES)
-    add_gate(scratch, "cpu:made", cmd)
-    scratch.replace("configs/gates/gates.toml", 'inputs = ["docs/a.txt"]\ninfer = false', 'infer = false\ndeps = ["//:twice"]')
-
-
-def test_actions_feed_a_gate(scratch: Scratch, ask: Ask) -> None:
-    """A gate sees the outs of the action that it depends on, made in order, and not what those were made of."""
-    with_actions(scratch)
-    ask("build", "cpu:made")
-    assert ask("log", "cpu:made")["text"] == "2\n"
-    assert ask("build", "cpu:made")["gates"][0]["cached"] is True
-
-
-def test_actions_are_made_once(scratch: Scratch, ask: Ask) -> None:
-    """A second gate on the same action does not make it again, in this build or the next."""
-    with_actions(scratch)
-    add_gate(scratch, "cpu:also", "test -s made/upper.txt -a -x made/upper.txt")
-    scratch.replace("configs/gates/gates.toml", 'inputs = ["docs/a.txt"]\ninfer = false', 'infer = false\ndeps = ["//:upper"]')
-    ask("build", "cpu:made", "cpu:also")
-    ask("build", "cpu:made", "cpu:also", "//:upper", "--no-cache")
-    assert len(stored(ask, "//:twice")) == 1
-    assert not (scratch.root / "made").exists()
-
-
-def test_change_below_an_action_runs_the_gate(scratch: Scratch, ask: Ask) -> None:
-    """A gate depends on the sources of its actions."""
-    with_actions(scratch)
-    ask("build", "cpu:made")
-    scratch.write("docs/a.txt", "two\n")
-    (row,) = ask("build", "cpu:made", code=1)["gates"]
-    assert (row["verdict"], row["cached"]) == ("failed", False)
-
-
-def test_failing_action_fails_its_gate(scratch: Scratch, ask: Ask) -> None:
-    """A gate whose action fails is failed and names the action; it does not run."""
-    with_actions(scratch)
-    scratch.replace("BUILD.toml", "cat made/upper.txt made/upper.txt >", "false >")
-    (row,) = ask("build", "cpu:made", code=1)["gates"]
-    assert (row["verdict"], row["attempts"]) == ("failed", 0)
-    assert "//:twice" in row["reason"]
-
-
-def test_trouble_of_an_action_is_no_failure_of_its_gate(scratch: Scratch, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An action that comes to no verdict leaves its gate without one: `infra_error`, exit 3."""
-    monkeypatch.setenv("NMOE_GRAPH_SANDBOX", "audit")
-    with_actions(scratch)
-    scratch.replace("BUILD.toml", "cat made/upper.txt made/upper.txt >", "kill -9 $PPID; cat made/upper.txt >")
-    (row,) = ask("build", "cpu:made", code=3)["gates"]
-    assert (row["verdict"], row["proven"]) == ("infra_error", False)
-    assert "//:twice" in row["reason"]
-
-
-def test_action_that_makes_nothing_fails(scratch: Scratch, ask: Ask) -> None:
-    """An out that was declared and not made is a failure that names it."""
-    with_actions(scratch)
-    scratch.replace("BUILD.toml", "made/upper.txt > made/twice.txt", "made/upper.txt > made/other.txt")
-    (row,) = ask("build", "//:twice", code=1)["gates"]
-    assert (row["verdict"], "made/twice.txt" in row["reason"]) == ("failed", True)
-
-
-def test_action_whose_output_is_gone_is_made_again(scratch: Scratch, ask: Ask) -> None:
-    """When a kept output is damaged the action runs again, and the gate is right."""
-    with_actions(scratch)
-    ask("build", "//:twice")
-    for path in (scratch.root / ".git/nmoe-graph/blobs").rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[:-1])
-    ask("build", "cpu:made")
-    assert len(stored(ask, "//:twice")) == 2
 
 
 # -- several at once -----------------------------------------------------------------------------------------------------------

@@ -8,11 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import bearers
 
 from nmoe_graph.execute.process import Ended, run_command
 
@@ -28,28 +27,6 @@ TREES = {
     "stopped": "sleep 300 & kill -STOP $!; ",
     "respawns": "bash -c 'trap \"(setsid sleep 300 &)\" TERM; while true; do sleep 0.1; done' & ",
 }
-
-
-@pytest.fixture
-def marker() -> Iterator[str]:
-    """A word in the environment of everything that a test starts; whatever bears it at the end is ended."""
-    word = f"marker-{uuid.uuid4().hex}"
-    yield word
-    for pid in bearers(word):
-        os.kill(pid, signal.SIGKILL)
-
-
-def bearers(word: str) -> list[int]:
-    """The processes that have a word in their environment (zombies have none)."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if word.encode() in Path("/proc", name, "environ").read_bytes():
-                    found.append(int(name))
-            except OSError:
-                continue
-    return found
 
 
 def soon(word: str, at_least: int = 0, seconds: float = 5.0) -> list[int]:
