@@ -65,9 +65,9 @@ class Fault:
         place = {"file": self.at.file, "line": self.at.line, "column": self.at.column} if self.at else None
         return {
             "level": self.level,
-            "message": printable(self.what, limit=2000),
+            "message": printable(_public(self.what), limit=2000),
             "at": place,
-            "hint": printable(self.hint, limit=2000),
+            "hint": printable(_public(self.hint), limit=2000),
         }
 
 
@@ -133,10 +133,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean {folded[near[0]]}?" if near else ""
 
 
+def _public(text: str) -> str:
+    """Words of a fault without what must not be public.  A path stays: whoever asked has to find the file."""
+    from .safe import ALL_BUT_PATHS, redact
+
+    return redact(text, kinds=ALL_BUT_PATHS)
+
+
 def render_fault(fault: Fault) -> str:
     """Place, fact, source line with a caret, hint (without colours; `report.console` adds them)."""
     head = f"{fault.level}: {fault.at}: " if fault.at else f"{fault.level}: "
-    lines = [head + printable(fault.what, limit=600)]
+    lines = [head + printable(_public(fault.what), limit=600)]
     if fault.at and fault.at.line and fault.source:
         number, column = str(fault.at.line), max(fault.at.column, 1)
         if column <= _MOST_CHARACTERS:
@@ -146,7 +153,7 @@ def render_fault(fault: Fault) -> str:
             lines.append(f"  {number} | {shown}")
             lines.append(f"  {' ' * len(number)} | {' ' * before}{'^' * width}")
     if fault.hint:
-        lines.append(f"hint: {printable(fault.hint, limit=600)}")
+        lines.append(f"hint: {printable(_public(fault.hint), limit=600)}")
     return "\n".join(lines)
 
 

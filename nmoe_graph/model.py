@@ -2,7 +2,7 @@
 
 Declarations (what someone wrote): Files, Python, Action, Gate, Bundle, Contract, WorkspaceDecl.
 Work (what is to be run):          Job, InputFile.
-Evidence (what came of it):        Result, Output, Verdict.
+Evidence (what came of it):        Result, Output, Verdict, which have a file of their own: most starts need no more.
 
 They are plain dataclasses, because a start of the program must not pay for a validation library; `load` checks text with
 pydantic before any of these is made.
@@ -10,14 +10,15 @@ pydantic before any of these is made.
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .errors import Location
 from .label import Label
+from .result import Output, Result, Verdict
 
 __all__ = [
+    "SANDBOX_MEANS",
     "Action",
     "Bundle",
     "Contract",
@@ -31,27 +32,16 @@ __all__ = [
     "Python",
     "Result",
     "Target",
+    "TierRule",
+    "Toolchain",
+    "Trust",
     "Verdict",
     "WorkspaceDecl",
 ]
 
 
-class Verdict(enum.StrEnum):
-    """What a run came to.  Only PASSED proves anything."""
-
-    PASSED = "passed"
-    FLAKY = "flaky"  # passed, but only after a retry
-    FAILED = "failed"
-    TIMED_OUT = "timed_out"
-    INCONCLUSIVE = "inconclusive"
-    INFRA_ERROR = "infra_error"
-    CANCELLED = "cancelled"
-    PENDING = "pending"
-    NOT_RUN = "not_run"
-
-    def proves(self, accept_flaky: bool = False) -> bool:
-        """True for PASSED, and for FLAKY where the gate says that it accepts that."""
-        return self is Verdict.PASSED or (accept_flaky and self is Verdict.FLAKY)
+#: The means of a sandbox, the weakest first.
+SANDBOX_MEANS = ("folder", "audit", "landlock", "namespaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +72,19 @@ class Python:
 
 
 @dataclass(frozen=True, slots=True)
+class Toolchain:
+    """`[toolchain.NAME]`: what a command runs with and nobody keeps in the tree, named so that equal names are equal tools."""
+
+    label: Label
+    lock: tuple[str, ...] = ()  # lock files, relative to the workspace root; their bytes count
+    image: str = ""  # of the container, by digest
+    versions: tuple[tuple[str, str], ...] = ()  # "python" or a distribution -> version range, as written
+    at: Location | None = field(default=None, compare=False)
+
+    kind = "toolchain"
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """`[action.NAME]`: a command that makes files (`outs`, relative to the workspace root) out of its deps."""
 
@@ -92,6 +95,7 @@ class Action:
     timeout_s: int = 600
     env: tuple[tuple[str, str], ...] = ()
     exact: bool = False
+    toolchains: tuple[Label, ...] = ()
     at: Location | None = field(default=None, compare=False)
 
     kind = "action"
@@ -108,11 +112,15 @@ class Gate:
     timeout_s: int = 0
     gpus: int = 0
     requires: tuple[str, ...] = ()  # names of environment variables
+    keyed: tuple[str, ...] = ()  # those of them whose values count
+    writable: tuple[str, ...] = ()  # those of them that name a folder which the gate may write
     requires_files: tuple[str, ...] = ()
     compare_gate: str | None = None  # a gate id
     metric: str | None = None
     better: str = "higher"
+    ratchet: bool = False  # compare with the best that the baseline's history ever had
     deps: tuple[Label, ...] = ()
+    toolchains: tuple[Label, ...] = ()
     inputs: tuple[str, ...] | None = None  # globs; None: not declared
     infer: bool = True
     env: tuple[tuple[str, str], ...] = ()
@@ -199,7 +207,7 @@ class Merge:
     kind = "merge"
 
 
-Target = Files | Python | Action | Gate | Bundle | Contract | Merge
+Target = Files | Python | Toolchain | Action | Gate | Bundle | Contract | Merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,21 +222,38 @@ class WorkspaceDecl:
 
 
 @dataclass(frozen=True, slots=True)
+class TierRule:
+    """`[trust.tier_a]` or `[trust.tier_b]`: whose results count for a tier.  Nobody's, unless somebody is named."""
+
+    principals: tuple[str, ...] = ()  # patterns with * and ? over the principals of the file of signers
+    namespaces: tuple[str, ...] = ("trusted",)  # of results: pr, trusted
+    sandbox: str = "audit"  # the weakest means that counts: folder, audit, namespaces
+    platform: tuple[tuple[str, str], ...] = ()  # what the fingerprint must say, as patterns
+    local: bool = False  # whether an unsigned result that was made on this machine counts, too
+
+    def accepts_means(self, means: str) -> bool:
+        """Whether a sandbox of these means was strong enough; of means that are not known, none was."""
+        order = SANDBOX_MEANS
+        return means in order and order.index(means) >= order.index(self.sandbox)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """`[trust]` of the root BUILD.toml: who may prove what.  Counts only as the base commit has it."""
+
+    signers: str  # path of the allowed_signers file
+    tier_a: TierRule = TierRule(("*",), ("pr", "trusted"), local=True)
+    tier_b: TierRule = TierRule()
+    revoked: tuple[tuple[str, str], ...] = ()  # fingerprint, why
+
+
+@dataclass(frozen=True, slots=True)
 class InputFile:
     """One file of a sandbox.  `mode` is git's: 0o100644, 0o100755, 0o120000 (a link; the bytes are its target)."""
 
     path: str
     mode: int
     read: Callable[[], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A file that an action made, kept as a blob of the store."""
-
-    path: str
-    mode: int
-    digest: str  # sha256, hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,32 +273,9 @@ class Job:
     outs: tuple[str, ...] = ()
     own_modules: tuple[str, ...] = ()  # top-level modules that must resolve inside the sandbox
     hidden: tuple[str, ...] = ()  # folders of this machine that the command must not see (the checkouts)
+    writable: tuple[str, ...] = ()  # folders of this machine that it may write beside its own
+    names: Callable[[], bytes] | None = None  # every path of the snapshot, a line each: to name what was missed
     commit: str | None = None  # the commit that was tested; None for a dirty work tree
     tree: str = ""  # git tree id of the snapshot
     inputs_digest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of running an action: one record a run, kept for good.
-
-    Times are in seconds; `started` is UTC, ISO 8601.  `exit_code` is None when a signal or the clock ended the run.
-    """
-
-    action_key: str
-    label: str
-    verdict: Verdict
-    reason: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    started: str = ""
-    duration_s: float = 0.0
-    attempts: int = 1
-    commit: str | None = None
-    tree: str = ""
-    means: str = ""  # of the sandbox: namespaces, audit, folder
-    fingerprint: tuple[tuple[str, str], ...] = ()  # what the host was; nothing that names a machine
-    log_digest: str = ""  # sha256 of the stored log, hex
-    log_bytes: int = 0
-    outputs: tuple[Output, ...] = ()
-    metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    expects: tuple[tuple[str, object], ...] = ()  # evidence that the run must leave
