@@ -66,17 +66,15 @@ class Objects:
         self._memory: dict[str, tuple[int, bytes]] = {}  # dulwich's type numbers: 2 tree, 3 blob
         self._trees: dict[str, dict[str, Entry]] = {EMPTY_TREE: {}}
 
-    def add_folder(self, folder: Path) -> None:
-        """Also look in this object folder (a quarantine of merged trees)."""
-        self._folders.append(folder)
-        if self._stores:
-            self._stores.append(self._open(folder))
-
     @staticmethod
     def _open(folder: Path) -> Any:
+        import atexit
+
         from dulwich.object_store import DiskObjectStore
 
-        return DiskObjectStore(str(folder))
+        store = DiskObjectStore(str(folder))
+        atexit.register(store.close)  # open packs complain, on stderr, when the interpreter takes them down itself
+        return store
 
     def raw(self, name: str) -> tuple[int, bytes]:
         """Type number (1 commit, 2 tree, 3 blob, 4 tag) and body of an object.
@@ -121,6 +119,17 @@ class Objects:
             raise SnapshotError(f"object {name} is no blob")
         return body
 
+    def is_commit(self, name: str) -> bool:
+        """Whether a commit of this id is here."""
+        try:
+            return self.raw(name)[0] == 1
+        except SnapshotError:
+            return False
+
+    def held(self, name: str) -> tuple[int, bytes] | None:
+        """Type number and body of an object that is held in memory; None for every other."""
+        return self._memory.get(name)
+
     def commit_fields(self, name: str) -> tuple[str, tuple[str, ...], bytes]:
         """Tree, parents and message of a commit (tags are peeled)."""
         kind, body = self.raw(name)
@@ -147,6 +156,14 @@ class Objects:
             self._memory[name] = (2, body)
             self._trees[name] = dict(entries)
         return name
+
+    def keep(self, kind: int, name: str, body: bytes) -> None:
+        """Hold an object whose id is known."""
+        self._memory[name] = (kind, body)
+
+    def holds(self, tree: str) -> bool:
+        """Whether a tree can be read without looking further."""
+        return tree in self._trees or tree in self._memory
 
     def overlay(self, root: str, changes: dict[str, Entry | None]) -> str:
         """The id of tree `root` with paths set or, where the entry is None, taken away; empty folders vanish as in git."""
@@ -188,10 +205,9 @@ class Objects:
         if old == new:
             return
         before, after = self.tree(old), self.tree(new)
-        for name in sorted(before.keys() | after.keys()):
+        names = [name for name, entry in after.items() if before.get(name) != entry]
+        for name in sorted([*names, *(before.keys() - after.keys())]):
             one, two = before.get(name), after.get(name)
-            if one == two:
-                continue
             path = f"{prefix}{name}"
             one_tree = one[1] if one and one[0] == TREE else EMPTY_TREE
             two_tree = two[1] if two and two[0] == TREE else EMPTY_TREE

@@ -107,6 +107,8 @@ class Repository:
     def try_resolve(self, ref: str) -> str | None:
         if not ref or ref.startswith("-") or any(ord(char) < 33 or ord(char) == 127 for char in ref) or len(ref) > 400:
             raise UsageError(f"{printable(ref, limit=80)!r} is no ref", hint="a branch, a tag, a SHA, or an expression like HEAD~1")
+        if _FULL.match(ref) and self.objects.is_commit(ref):
+            return ref
         if self.git:
             status, out = run_git(
                 self.git, self.root, ["rev-parse", "--verify", "--quiet", "--end-of-options", ref + "^{commit}"], accept=(0, 1, 128)
@@ -140,7 +142,7 @@ class Repository:
         Raises:
             SnapshotError: they have none (here).
         """
-        if one == two:
+        if one == two or one in self.objects.commit_fields(two)[1]:
             return one
         found = ""
         if self.git:

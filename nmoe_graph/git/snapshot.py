@@ -87,14 +87,17 @@ class Trace:
 
     `looked`: path -> whether something was there; what was asked is its existence, and a leaf's mode and id.
     `whole`: paths of which everything below counts.
+    `read`: files (among the looked) whose bytes were read, not only what they import and mean.
     """
 
     looked: dict[str, bool] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
 
     def add(self, other: Trace) -> None:
         self.looked.update(other.looked)
         self.whole |= other.whole
+        self.read |= other.read
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,11 @@ class Watched(Snapshot):
         if self._open:
             self._open[-1].looked[path] = found is not None
         return found
+
+    def read(self, path: str) -> bytes | None:
+        if self._open:
+            self._open[-1].read.add(path)
+        return super().read(path)
 
     def names(self, path: str) -> dict[str, Entry]:
         if self._open:
