@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
 from ..errors import UsageError, did_you_mean
 from ..label import Label, parse_label
-from ..model import Action, Files, Python, WorkspaceDecl
+from ..model import SANDBOX_MEANS, Action, Files, Python, TierRule, Toolchain, Trust, WorkspaceDecl
+from ..safe import findings
 from .cycles import cycles, shown_cycle
 from .fields import Glob, Ids, LineText, Model, Ref, RelPath, StrictBool, StrictInt, StrictStr
 from .text import Reading
@@ -27,8 +29,6 @@ def env_table(value: dict[str, str]) -> dict[str, str]:
     Raises:
         ValueError: a name is no name, or would change how the sandbox works.
     """
-    import re
-
     for name, text in value.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
             raise ValueError(f"{name!r} is no variable name")
@@ -69,6 +69,32 @@ class _Python(Model):
     exact: StrictBool = False
 
 
+def _image(value: str) -> str:
+    if not re.fullmatch(r"(?:[a-z0-9][a-z0-9._\-/:]{0,200}@)?sha256:[0-9a-f]{64}", value, re.ASCII):
+        raise ValueError("names no digest, and a tag can move || NAME@sha256: and 64 hex digits")
+    return value
+
+
+def _ranges(value: dict[str, str]) -> dict[str, str]:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    for name, text in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,98}[A-Za-z0-9])?", name, re.ASCII):
+            raise ValueError(f"{name!r} is neither python nor the name of a distribution")
+        try:
+            if not list(SpecifierSet(text)):
+                raise ValueError(f"the range of {name} is empty || such as >=3.11,<3.14")
+        except InvalidSpecifier:
+            raise ValueError(f"{text!r} is no version range || such as >=3.11,<3.14") from None
+    return value
+
+
+class _Toolchain(Model):
+    lock: Annotated[list[RelPath], Field(max_length=50), Ids] = []
+    image: Annotated[StrictStr, AfterValidator(_image)] = ""
+    versions: Annotated[dict[StrictStr, StrictStr], Field(max_length=50), AfterValidator(_ranges)] = {}
+
+
 class _Action(Model):
     cmd: Annotated[StrictStr, Field(min_length=1, max_length=10_000)]
     deps: Labels = []
@@ -76,6 +102,43 @@ class _Action(Model):
     timeout_s: Annotated[StrictInt, Field(ge=1, le=86_400)] = 600
     env: Env = {}
     exact: StrictBool = False
+    toolchains: Labels = []
+
+
+class _Public(Model):
+    allow: Annotated[list[Annotated[LineText, Field(min_length=4, max_length=200)]], Field(max_length=200), Ids] = []
+
+
+Principals = Annotated[
+    list[Annotated[StrictStr, Field(pattern=r"^!?[A-Za-z0-9_.@+\-*?]{1,200}$")]], Field(min_length=1, max_length=200), Ids
+]
+
+
+def _means(value: str) -> str:
+    if value not in SANDBOX_MEANS:
+        raise ValueError(f"is none of {', '.join(SANDBOX_MEANS)}")
+    return value
+
+
+class _TierA(Model):
+    principals: Principals = ["*"]
+    namespaces: Annotated[list[Literal["pr", "trusted"]], Field(min_length=1)] = ["pr", "trusted"]
+    sandbox: Annotated[StrictStr, AfterValidator(_means)] = "audit"
+    platform: dict[Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")], LineText] = {}
+    local: StrictBool = True
+
+
+class _TierB(_TierA):
+    principals: Principals
+    namespaces: Annotated[list[Literal["pr", "trusted"]], Field(min_length=1)] = ["trusted"]
+    local: StrictBool = False
+
+
+class _Trust(Model):
+    signers: RelPath
+    tier_a: _TierA = _TierA()
+    tier_b: _TierB | None = None
+    revoked: dict[Annotated[StrictStr, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")], LineText] = {}
 
 
 class _Build(Model):
@@ -83,8 +146,11 @@ class _Build(Model):
     files: dict[str, _Files] = {}
     python: dict[str, _Python] = {}
     action: dict[str, _Action] = {}
+    toolchain: dict[str, _Toolchain] = {}
     invariants: dict[str, LineText] = {}
     owners: dict[str, LineText | list[LineText]] = {}
+    public: _Public = _Public()
+    trust: _Trust | None = None
 
 
 @dataclass(frozen=True)
@@ -92,9 +158,11 @@ class BuildFile:
     """One BUILD.toml."""
 
     workspace: WorkspaceDecl | None
-    targets: tuple[Files | Python | Action, ...]
+    targets: tuple[Files | Python | Action | Toolchain, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
     normal: Mapping[str, Any] = field(default_factory=dict)  # the declaration as JSON-ready data
+    trust: Trust | None = None
+    allow: tuple[str, ...] = ()  # words that may be public here
 
 
 def read_labels(reading: Reading, texts: list[str], package: str, at: tuple[str | int, ...]) -> tuple[Label, ...]:
@@ -115,13 +183,18 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
         DeclarationError: with every fault of the file.
     """
     reading = read_toml(data, file)
-    reading.check_public(comments=False)
     made = reading.validate(_Build, reading.data)
+    allow = tuple(made.public.allow) if made is not None else ()
+    reading.check_public(comments=False, allow=allow)
     reading.raise_faults()
     build: _Build = made
+    for index, word in enumerate(allow):
+        if any(found.kind == "credential" for found in findings(word)):
+            reading.fault(("public", "allow", index), "a credential cannot be allowed", "take it out, and revoke it")
     names: dict[str, tuple[str, str]] = {}
-    targets: list[Files | Python | Action] = []
-    for kind, table in (("files", build.files), ("python", build.python), ("action", build.action)):
+    targets: list[Files | Python | Action | Toolchain] = []
+    tables = (("files", build.files), ("python", build.python), ("action", build.action), ("toolchain", build.toolchain))
+    for kind, table in tables:
         for name, one in table.items():
             at = (kind, name)
             place = reading.place(at, key=True)
@@ -134,6 +207,11 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
             if twin != at:
                 how = "is declared twice" if twin[1] == name else f"and {twin[1]} differ by case only"
                 reading.fault(at, f"{name} {how}", f"the first is [{twin[0]}.{twin[1]}]", key=True)
+            if isinstance(one, _Toolchain):
+                if not (one.lock or one.image or one.versions):
+                    reading.fault(at, f"toolchain {name} names nothing", "lock, image or versions", key=True)
+                targets.append(Toolchain(label, tuple(one.lock), one.image, tuple(sorted(one.versions.items())), place))
+                continue
             deps = read_labels(reading, one.deps, package, (*at, "deps"))
             if isinstance(one, _Files):
                 targets.append(Files(label, tuple(one.srcs), tuple(one.exclude), deps, one.exact, place))
@@ -144,15 +222,17 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
                     "${{" in one.cmd and ["${{"]
                 ):
                     reading.fault((*at, "cmd"), f"cmd holds {bad[0]!r}, a control character or an Actions expression")
-                targets.append(
-                    Action(label, one.cmd, deps, tuple(one.outs), one.timeout_s, tuple(sorted(one.env.items())), one.exact, place)
-                )
+                env = tuple(sorted(one.env.items()))
+                tools = read_labels(reading, one.toolchains, package, (*at, "toolchains"))
+                targets.append(Action(label, one.cmd, deps, tuple(one.outs), one.timeout_s, env, one.exact, tools, place))
     _closed(reading, targets, package)
     if build.workspace is not None and package:
         reading.fault(("workspace",), "only the root BUILD.toml has a [workspace]", key=True)
-    if package and (build.owners or build.invariants):
-        extra = "owners" if build.owners else "invariants"
+    if package and (build.owners or build.invariants or allow):
+        extra = "owners" if build.owners else "invariants" if build.invariants else "public"
         reading.fault((extra,), f"only the root BUILD.toml has [{extra}]", key=True)
+    if package and build.trust:
+        reading.fault(("trust",), "only the root BUILD.toml has [trust]", key=True)
     reading.raise_faults()
     workspace = None
     if build.workspace is not None:
@@ -161,16 +241,32 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
             one_ws.name, tuple(one_ws.base), one_ws.gates, tuple(one_ws.contracts), reading.place(("workspace",), key=True)
         )
     normal = build.model_dump(exclude_unset=True)
-    return BuildFile(workspace, tuple(targets), {"owners": build.owners, "invariants": build.invariants}, normal)
+    return BuildFile(
+        workspace, tuple(targets), {"owners": build.owners, "invariants": build.invariants}, normal, _trust(build.trust), allow
+    )
 
 
-def _closed(reading: Reading, targets: list[Files | Python | Action], package: str) -> None:
+def _trust(said: _Trust | None) -> Trust | None:
+    if said is None:
+        return None
+
+    def rule(tier: _TierA) -> TierRule:
+        platform = tuple(sorted(tier.platform.items()))
+        return TierRule(tuple(tier.principals), tuple(tier.namespaces), tier.sandbox, platform, tier.local)
+
+    tier_b = rule(said.tier_b) if said.tier_b is not None else TierRule()
+    return Trust(said.signers, rule(said.tier_a), tier_b, tuple(sorted(said.revoked.items())))
+
+
+def _closed(reading: Reading, declared: list[Files | Python | Action | Toolchain], package: str) -> None:
     """Labels of this package must exist in it; cycles inside the file are found here, so that one file can be checked alone."""
+    names = {target.label for target in declared}
+    targets = [target for target in declared if not isinstance(target, Toolchain)]
     known = {target.label: target for target in targets}
     for target in targets:
         for index, dep in enumerate(target.deps):
-            if dep.package == package and dep not in known:
-                hint = did_you_mean(dep.name, [one.name for one in known])
+            if dep.package == package and dep not in names:
+                hint = did_you_mean(dep.name, [one.name for one in names])
                 hint = hint.replace("did you mean ", "did you mean :")
                 at = (target.kind, target.label.name, "deps", index)
                 reading.fault(at, f"{target.label} needs :{dep.name}, and there is no such target", hint)

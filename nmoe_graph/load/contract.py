@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
@@ -78,13 +79,13 @@ class _Contract(Model):
     merge: _Merge = _Merge()
 
 
-def load_contract(data: bytes, file: str, gates: GatesFile | None) -> Contract:
+def load_contract(data: bytes, file: str, gates: GatesFile | None, allow: Sequence[str] = ()) -> Contract:
     """Read a contract file; gate ids are checked where `gates` is given.
 
     Raises:
         DeclarationError: with every fault of the file.
     """
-    return read_contract(read_yaml(data, file), gates)[0]
+    return read_contract(read_yaml(data, file), gates, allow)[0]
 
 
 def contract_data(reading: Reading, gates: GatesFile | None) -> dict[str, Any]:
@@ -96,13 +97,13 @@ def contract_data(reading: Reading, gates: GatesFile | None) -> dict[str, Any]:
     return read_contract(reading, gates)[1]
 
 
-def read_contract(reading: Reading, gates: GatesFile | None) -> tuple[Contract, dict[str, Any]]:
+def read_contract(reading: Reading, gates: GatesFile | None, allow: Sequence[str] = ()) -> tuple[Contract, dict[str, Any]]:
     """A contract from a reading: the record, and the data.
 
     Raises:
         DeclarationError: with every fault.
     """
-    reading.check_public(comments=True)
+    reading.check_public(comments=True, allow=allow)
     if not isinstance(reading.data, dict):
         reading.fault((), "a contract is a mapping with the keys nmoe, scope and gates")
         reading.raise_faults()

@@ -9,7 +9,7 @@ from ..errors import DeclarationError, Fault, Location
 from ..git.objects import TREE
 from ..git.snapshot import Snapshot
 from ..label import VIRTUAL_PACKAGES
-from ..model import Gate, Target, WorkspaceDecl
+from ..model import Gate, Target, Toolchain, WorkspaceDecl
 from .build import load_build
 from .contract import load_contract
 from .gates import GatesFile, load_gates
@@ -37,6 +37,7 @@ class Declarations:
     owners: dict[str, str] = field(default_factory=dict)
     invariants: dict[str, str] = field(default_factory=dict)
     meta_target: str = ""
+    allow: tuple[str, ...] = ()  # words that may be public here
 
 
 def _packages(snapshot: Snapshot, tree: str, memo: _Memo | None) -> list[str]:
@@ -84,6 +85,7 @@ def discover(snapshot: Snapshot, memo: _Memo | None = None) -> Declarations:
         )
     found = Declarations(first.workspace)
     found.targets += first.targets
+    found.allow = first.allow
     found.owners = _table_of_text(first.extra.get("owners"))
     found.invariants = _table_of_text(first.extra.get("invariants"))
     for folder in _packages(snapshot, snapshot.tree, memo):
@@ -106,6 +108,10 @@ def discover(snapshot: Snapshot, memo: _Memo | None = None) -> Declarations:
                 Fault("only the root BUILD.toml has a [workspace]", build.workspace.at or Location(path), "take it out")
             )
         found.targets += build.targets
+    for target in found.targets:
+        for file in target.lock if isinstance(target, Toolchain) else ():
+            if snapshot.entry(file) is None:
+                found.faults.append(Fault(f"{file} does not exist and is a lock file of {target.label}", target.at, "add the file"))
     gates = _gates(snapshot, found)
     _contracts(snapshot, found, gates)
     return found
@@ -122,7 +128,7 @@ def _gates(snapshot: Snapshot, found: Declarations) -> GatesFile | None:
         )
         return None
     try:
-        gates = load_gates(data, path)
+        gates = load_gates(data, path, found.allow)
     except DeclarationError as error:
         found.faults += error.faults
         return None
@@ -157,6 +163,6 @@ def _contracts(snapshot: Snapshot, found: Declarations, gates: GatesFile | None)
                 found.faults.append(Fault(f"{path} does not exist", found.workspace.at, "[workspace] contracts names it"))
                 continue
             try:
-                found.targets.append(load_contract(data, path, gates))
+                found.targets.append(load_contract(data, path, gates, found.allow))
             except DeclarationError as error:
                 found.faults += error.faults

@@ -29,6 +29,7 @@ __all__ = [
     "StrictInt",
     "StrictStr",
     "check_path",
+    "unique",
 ]
 
 _ISSUE = re.compile(r"[0-9]{1,6}[a-z]{0,3}\Z", re.ASCII)
@@ -150,7 +151,12 @@ def _flag(value: Any) -> bool:
     raise ValueError("must be true or false")
 
 
-def _unique(values: list[str]) -> list[str]:
+def unique(values: list[str]) -> list[str]:
+    """The values.
+
+    Raises:
+        ValueError: one stands twice.
+    """
     seen: set[str] = set()
     for value in values:
         if value in seen:
@@ -168,4 +174,4 @@ Slug = Annotated[StrictStr, AfterValidator(_slug)]
 Ref = Annotated[StrictStr, AfterValidator(_ref)]
 Number = Annotated[float | int, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Ids = AfterValidator(_unique)
+Ids = AfterValidator(unique)

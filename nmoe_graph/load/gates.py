@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..errors import Fault, did_you_mean
 from ..label import GATES, Label
+from ..metrics import LogPattern
 from ..model import Bundle, Gate
 from .build import Env, Labels, read_labels
 from .cycles import cycles, shown_cycle
-from .fields import Glob, Ids, LineText, Model, RelPath, StrictBool, StrictInt, StrictStr
+from .fields import Glob, Ids, LineText, Model, RelPath, StrictBool, StrictInt, StrictStr, unique
 from .text import Reading
 from .tomltext import read_toml
 
@@ -31,10 +32,46 @@ _MOST_TIMEOUT = 7 * 86_400
 Tps = Annotated[StrictInt, Field(ge=0, le=_MOST_TIMEOUT)]
 
 
-def _scalar(value: object) -> object:
-    if not isinstance(value, (str, int, float)):
-        raise ValueError("must be text, a number, or true or false")
+Metric = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=100)]
+_METRICS_FILE = re.compile(
+    r"(?:\$\{(?P<variable>[A-Za-z_][A-Za-z0-9_]*)\}/)?(?P<path>[A-Za-z0-9_.+@\-][A-Za-z0-9_.+@/\-]*)\Z", re.ASCII
+)
+
+
+def _metrics_file(value: str) -> str:
+    found = _METRICS_FILE.match(value)
+    if found is None or any(part in ("", ".", "..") for part in found["path"].split("/")):
+        raise ValueError(f"{value!r} is no path below the run's folder or a variable || metrics.jsonl, or ${{NAME}}/metrics.jsonl")
     return value
+
+
+def _pattern(value: str) -> str:
+    LogPattern.parse(value)
+    return value
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class _Expects(Model):
+    """What a run must leave, beyond an exit status of 0."""
+
+    metrics: Annotated[LineText, AfterValidator(_metrics_file)] | None = None
+    log: Annotated[
+        list[Annotated[LineText, AfterValidator(_pattern)]], BeforeValidator(_one_or_many), Field(max_length=50), Ids
+    ] = []
+    samples: dict[Metric, Annotated[StrictInt, Field(ge=1, le=1_000_000)]] = {}
+    finite: Annotated[list[Metric], BeforeValidator(_one_or_many), Field(max_length=50), Ids] = []
+    warmup: Annotated[StrictInt, Field(ge=0, le=1000)] = 0
+
+    def rows(self) -> tuple[tuple[str, object], ...]:
+        """Flat, in one order whatever the order of the file."""
+        found: list[tuple[str, object]] = [("metrics", self.metrics)] if self.metrics is not None else []
+        found += [(f"log.{text}", True) for text in self.log]
+        found += [(f"samples.{name}", count) for name, count in self.samples.items()]
+        found += [(f"finite.{name}", True) for name in self.finite]
+        return tuple(sorted([*found, *([("warmup", self.warmup)] if self.warmup else [])]))
 
 
 class _Meta(Model):
@@ -43,18 +80,31 @@ class _Meta(Model):
     notes: StrictStr = ""
 
 
+class _Required(Model):
+    name: LineText
+    key: StrictBool = False
+    write: StrictBool = False
+
+
+def _unlike(values: list[str | _Required]) -> list[str | _Required]:
+    unique([value if isinstance(value, str) else value.name for value in values])
+    return values
+
+
 class _Gate(Model):
     tier: Literal["a", "b"]
     kind: Literal["command", "perf"] = "command"
     cmd: Annotated[StrictStr, Field(max_length=10_000)] = ""
     timeout_s: Tps
     gpus: Annotated[StrictInt, Field(ge=0, le=64)] = 0
-    requires: Annotated[list[LineText], Ids] = []
+    requires: Annotated[list[Annotated[LineText | _Required, Field(union_mode="left_to_right")]], AfterValidator(_unlike)] = []
     requires_files: Annotated[list[RelPath], Ids] = []
     compare_gate: LineText | None = None
-    metric: Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=100)] | None = None
+    metric: Metric | None = None
     better: Literal["higher", "lower"] = "higher"
+    ratchet: StrictBool = False
     deps: Labels = []
+    toolchains: Labels = []
     inputs: list[Glob] | None = None
     infer: StrictBool = True
     env: Env = {}
@@ -62,7 +112,7 @@ class _Gate(Model):
     retries: Annotated[StrictInt, Field(ge=0, le=10)] = 0
     salt: Annotated[StrictStr, Field(max_length=200)] = ""
     accept_flaky: StrictBool = False
-    expects: dict[StrictStr, Annotated[Any, AfterValidator(_scalar)]] = {}
+    expects: _Expects = _Expects()
     notes: StrictStr = ""
 
 
@@ -86,14 +136,14 @@ class GatesFile:
         return {gate.gate_id: gate for gate in self.gates}
 
 
-def load_gates(data: bytes, file: str) -> GatesFile:
+def load_gates(data: bytes, file: str, allow: Sequence[str] = ()) -> GatesFile:
     """Read a gates.toml.
 
     Raises:
         DeclarationError: with every fault of the file.
     """
     reading = read_toml(data, file)
-    reading.check_public(comments=False)
+    reading.check_public(comments=False, allow=allow)
     made = reading.validate(_Gates, reading.data)
     table = reading.data.get("gates")
     _names(reading, table if isinstance(table, dict) else {})
@@ -143,7 +193,8 @@ def _gate(reading: Reading, name: str, one: _Gate, target: str) -> Gate:
         reading.fault((*at, "cmd"), f"{name}: cmd holds the control character U+{ord(bad):04X}, an escape", "delete it")
     if "${{" in one.cmd:
         reading.fault((*at, "cmd"), f"{name}: cmd holds an Actions expression ${{{{", "pass values through the environment")
-    for variable in one.requires:
+    asked = [_Required(name=each) if isinstance(each, str) else each for each in one.requires]
+    for variable in (each.name for each in asked):
         if not _VARIABLE.match(variable):
             reading.fault(
                 (*at, "requires"),
@@ -154,12 +205,13 @@ def _gate(reading: Reading, name: str, one: _Gate, target: str) -> Gate:
             reading.fault(
                 (*at, "requires"), f"{name}: requires asks for a credential, {variable}", "code under test must never see a secret"
             )
+    _expects(reading, name, one)
     if not one.infer and one.inputs is None and not one.deps and not one.requires_files and not perf:
         reading.fault((*at, "infer"), f"{name}: infer = false, and nothing is declared", "declare inputs or deps")
     arch = _ARCH.get(target, "") if not perf and (one.tier == "b" or one.gpus > 0) else ""
     places = tuple(
         (key, reading.place((*at, key)))
-        for key in ("cmd", "deps", "requires_files", "compare_gate", "inputs")
+        for key in ("cmd", "deps", "toolchains", "requires_files", "compare_gate", "inputs")
         if (*at, key) in reading.keys
     )
     return Gate(
@@ -169,12 +221,16 @@ def _gate(reading: Reading, name: str, one: _Gate, target: str) -> Gate:
         cmd=one.cmd,
         timeout_s=one.timeout_s,
         gpus=one.gpus,
-        requires=tuple(one.requires),
+        requires=tuple(each.name for each in asked),
+        keyed=tuple(each.name for each in asked if each.key),
+        writable=tuple(each.name for each in asked if each.write),
         requires_files=tuple(one.requires_files),
         compare_gate=one.compare_gate,
         metric=one.metric,
         better=one.better,
+        ratchet=one.ratchet,
         deps=read_labels(reading, one.deps, GATES, (*at, "deps")),
+        toolchains=read_labels(reading, one.toolchains, GATES, (*at, "toolchains")),
         inputs=None if one.inputs is None else tuple(one.inputs),
         infer=one.infer,
         env=tuple(sorted(one.env.items())),
@@ -182,12 +238,36 @@ def _gate(reading: Reading, name: str, one: _Gate, target: str) -> Gate:
         retries=one.retries,
         salt=one.salt,
         accept_flaky=one.accept_flaky,
-        expects=tuple(sorted(one.expects.items())),
+        expects=one.expects.rows(),
         notes=one.notes,
         arch=arch,
         at=reading.place(at, key=True),
         places=places,
     )
+
+
+def _expects(reading: Reading, name: str, one: _Gate) -> None:
+    """Evidence must have a source, and somebody who runs."""
+    at, expects = ("gates", name, "expects"), one.expects
+    if not expects.rows():
+        return
+    if one.kind == "perf":
+        reading.fault(at, f"{name}: a perf gate runs nothing, so it leaves no evidence", "declare it at its compare_gate")
+    if expects.metrics is None and not expects.log:
+        reading.fault(at, f"{name}: expects names no source of samples", 'metrics = "metrics.jsonl", or log = "words {metric}"')
+    if expects.metrics is not None and expects.log:
+        reading.fault(at, f"{name}: expects names two sources of samples", "metrics or log: keep one")
+    if expects.log:
+        known = [LogPattern.parse(text).metric for text in expects.log]
+        for metric in sorted({*expects.samples, *expects.finite} - {*known}):
+            reading.fault(at, f"{name}: no pattern in log holds {{{metric}}}", did_you_mean(metric, known))
+        for metric in sorted({metric for metric in known if known.count(metric) > 1}):
+            reading.fault(at, f"{name}: two patterns in log hold {{{metric}}}", "keep one")
+    variable = _METRICS_FILE.match(expects.metrics or "")
+    folders = {each.name for each in one.requires if isinstance(each, _Required) and each.write}
+    if variable and variable["variable"] and variable["variable"] not in folders:
+        what = f"{name}: {variable['variable']} is no folder that the run may write"
+        reading.fault(at, what, f'requires = [{{ name = "{variable["variable"]}", write = true }}]')
 
 
 def _compared(reading: Reading, name: str, gate: Gate, gates: Mapping[str, Gate]) -> None:

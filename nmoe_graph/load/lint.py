@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import DeclarationError, Fault, Location
+from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean
+from ..metrics import LogPattern
 from .attestation import attestation_data
 from .build import load_build
 from .contract import contract_data, read_contract
@@ -14,7 +15,26 @@ from .markdown import find_block
 from .text import Reading, decode
 from .yamltext import read_yaml
 
-__all__ = ["LINT_KINDS", "lint_file"]
+__all__ = ["LINT_KINDS", "attestation_reading", "gate_patterns", "lint_file"]
+
+
+def gate_patterns(gates: str | None, gate_id: str) -> tuple[LogPattern, ...]:
+    """The patterns over a log that a gate of a gates.toml declares.
+
+    Raises:
+        UsageError: no file, no such gate, or it declares none.
+    """
+    found = _gates(gates)
+    if found is None:
+        raise UsageError("--gate needs --gates FILE, where the gate is declared")
+    gate = found.by_id().get(gate_id)
+    if gate is None:
+        raise UsageError(f"there is no gate {gate_id}", hint=did_you_mean(gate_id, found.by_id()))
+    patterns = tuple(LogPattern.parse(key.removeprefix("log.")) for key, _ in gate.expects if key.startswith("log."))
+    if not patterns:
+        raise UsageError(f"{gate_id} declares no pattern over its log", hint='expects = { log = "words {metric}" }')
+    return patterns
+
 
 LINT_KINDS = ("contract", "issue", "gates", "build", "attestation")
 _MOST_BODY = 1024 * 1024
@@ -68,10 +88,19 @@ def lint_bytes(kind: str, data: bytes, file: str, gates: GatesFile | None = None
         return contract_data(read_yaml(data, file), gates)
     if kind == "issue":
         return contract_data(_block(data, file, "nmoe"), gates)
-    looks_like_yaml = Path(file).suffix in (".yaml", ".yml")
-    reading = read_yaml(data, file) if looks_like_yaml else _block(data, file, "nmoe_pr")
+    reading = attestation_reading(data, file)
     answered = read_contract(read_yaml(_read(contract), contract), gates)[0] if contract else None
     return attestation_data(reading, gates, answered)
+
+
+def attestation_reading(data: bytes, file: str) -> Reading:
+    """The block of a pull request, from a YAML file or from the Markdown around it.
+
+    Raises:
+        DeclarationError: there is not exactly one.
+    """
+    looks_like_yaml = Path(file).suffix in (".yaml", ".yml") or data.lstrip().startswith(b"nmoe_pr:")
+    return read_yaml(data, file) if looks_like_yaml else _block(data, file, "nmoe_pr")
 
 
 def lint_file(
