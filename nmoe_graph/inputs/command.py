@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from .names import STANDARD
 
 __all__ = ["Program", "Reads", "read_command"]
 
@@ -32,29 +33,39 @@ _PYTEST_WITH_VALUE = {
     "-k",
     "-m",
     "-n",
-    "-p",
-    "-o",
-    "-c",
     "-W",
+    "-r",
     "--tb",
     "--dist",
-    "--rootdir",
     "--maxfail",
     "--durations",
     "--junitxml",
     "--import-mode",
+    "--basetemp",
+    "--color",
+    "--deselect",
+    "--ignore",
+    "--cov",
+    "--cov-report",
+    "--timeout",
 }
+_PYTEST_ELSEWHERE = {"-c", "--config-file", "--rootdir", "--confcutdir", "-o", "--override-ini", "--pyargs"}
+#: Modules of the standard library that nothing in it imports, and that can be run.
+_MORE_STANDARD = frozenset({"test", "this", "antigravity", "idlelib", "turtledemo", "turtle", "lib2to3"})
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A Python program that the command starts."""
 
-    how: str  # module, script, code, compileall, pytest
+    how: str  # module, script, code, entry, compileall, pytest
     what: str  # dotted name, path, or source text
     cwd: str
     roots: tuple[str, ...]  # folders of the workspace on sys.path, first first
     paths: tuple[str, ...] = ()  # what compileall or pytest are told to look at
+    startup: bool = False  # whether a search path is declared from which Python imports sitecustomize
+    plugins: tuple[str, ...] = ()  # modules that pytest is told to load
+    env: tuple[tuple[str, str], ...] = ()  # of what the command sets itself: the variables that pytest reads
 
 
 @dataclass(slots=True)
@@ -65,6 +76,7 @@ class Reads:
     words: list[str] = field(default_factory=list)  # candidates for workspace paths among the arguments
     exact_words: list[str] = field(default_factory=list)  # the same, for readers that see bytes
     must_exist: list[str] = field(default_factory=list)
+    strange: list[Program] = field(default_factory=list)  # commands that nobody knows, unless the workspace declares them
     not_understood: str = ""  # why, in words; empty when all is understood
 
     def give_up(self, why: str) -> None:
@@ -194,7 +206,7 @@ def _module(reads: Reads, name: str, rest: list[str], cwd: str, roots: tuple[str
             reads.give_up("unittest looks for its tests by itself")
         for dotted in names:
             reads.programs.append(Program("module", dotted, cwd, roots))
-    elif name.partition(".")[0] in sys.stdlib_module_names and name != "runpy":
+    elif name.partition(".")[0] in STANDARD | _MORE_STANDARD:
         reads.give_up(f"python -m {name} may read anything")
         _arguments(reads, cwd, rest, exact=True)
     else:
@@ -227,22 +239,31 @@ def _tool(
 
 
 def _pytest(reads: Reads, words: list[str], cwd: str, roots: tuple[str, ...]) -> None:
-    plain, skip = [], ""
+    plain: list[str] = []
+    plugins: list[str] = []
+    skip = ""
     for word in words:
-        if skip == "-p" or (word.startswith("-p") and len(word) > 2 and not word.startswith("--")):
-            name = word if skip else word[2:]
+        if skip == "-p" or (word.startswith("-p") and len(word) > 2):
+            name = word if skip else word[2:].lstrip("=")
             if not name.startswith("no:"):
-                reads.programs.append(Program("module", name, cwd, roots))
+                plugins.append(name)
             skip = ""
         elif skip:
             skip = ""
-        elif word in _PYTEST_WITH_VALUE:
+        elif word == "-p" or word in _PYTEST_WITH_VALUE:
             skip = word
+        elif word.partition("=")[0] in _PYTEST_ELSEWHERE or re.match(r"-[co].", word):
+            reads.give_up(f"pytest {word.partition('=')[0]} has it look elsewhere")
         elif word.startswith("-"):
             continue
         else:
-            plain.append(word.partition("::")[0])
-    _tool(reads, "pytest", plain, cwd, roots, set())
+            path = _inside(cwd, word.partition("::")[0])
+            if path is None:
+                reads.give_up("pytest looks outside the workspace")
+            else:
+                plain.append(path)
+    reads.must_exist += plain
+    reads.programs.append(Program("pytest", "", cwd, roots, tuple(plain), plugins=tuple(plugins)))
 
 
 def _python(reads: Reads, words: list[str], cwd: str, pythonpath: str) -> None:
@@ -318,9 +339,10 @@ def _torchrun(reads: Reads, words: list[str], cwd: str, pythonpath: str) -> None
     _script(reads, words[at], words[at + 1 :], cwd, pythonpath)
 
 
-def _simple(reads: Reads, words: list[str], cwd: str, env: dict[str, str]) -> str:
+def _simple(reads: Reads, words: list[str], cwd: str, env: dict[str, str], scripts: Collection[str]) -> str:
     """One simple command; returns the working folder after it."""
     env = dict(env)
+    before = len(reads.programs)
     while words and (found := _ASSIGN.match(words[0])):
         env[found[1]] = found[2]
         words = words[1:]
@@ -363,16 +385,34 @@ def _simple(reads: Reads, words: list[str], cwd: str, env: dict[str, str]) -> st
         _python(reads, rest, cwd, pythonpath)
     elif name == "torchrun":
         _torchrun(reads, rest, cwd, pythonpath)
+    elif name in scripts:
+        reads.programs.append(Program("entry", name, cwd, _roots(cwd, None, pythonpath)))
+        _arguments(reads, cwd, rest, exact=False)
     elif name in ("pytest", "py.test"):
         _pytest(reads, rest, cwd, _roots(cwd, None, pythonpath))
     else:
         reads.give_up(f"{name.replace(OPAQUE, '$...')} may read anything")
+        reads.strange.append(Program("entry", name, cwd, _roots(cwd, None, pythonpath)))
         _arguments(reads, cwd, words, exact=True)
+    for number in range(before, len(reads.programs)):
+        one = reads.programs[number]
+        variables = tuple((key, env[key]) for key in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS") if one.how == "pytest" and env.get(key))
+        if any(OPAQUE in value for _, value in variables):
+            reads.give_up("what pytest is told is known only at run time")
+        startup = bool(set(_roots(cwd, None, pythonpath)) & set(one.roots))
+        reads.programs[number] = replace(one, startup=startup, env=variables)
     return cwd
 
 
-def read_command(cmd: str, env: Mapping[str, str] | None = None) -> Reads:
-    """Read a command line; `env` holds the declared variables whose values are known."""
+#: Commands that succeed, so that what follows them after && surely runs; a `cd` does because its folder must be there.
+_SURE = frozenset({"true", ":", "cd", "export", "set", "echo", "printf", "unset"})
+
+
+def read_command(cmd: str, env: Mapping[str, str] | None = None, scripts: Collection[str] = ()) -> Reads:
+    """Read a command line.
+
+    `env` holds the declared variables whose values are known, `scripts` the command words that the workspace declares.
+    """
     reads = Reads()
     known = dict(env or {})
     tokens = _split(cmd, known)
@@ -382,6 +422,7 @@ def read_command(cmd: str, env: Mapping[str, str] | None = None) -> Reads:
     cwd, words = "", list[str]()
     exported = dict(known)
     index, before = 0, ";"
+    doubtful = strayed = False  # in a chain of &&: a command may fail; and a `cd` hangs on that
     while index <= len(tokens):
         kind, text = tokens[index] if index < len(tokens) else ("op", ";")
         if kind == "word":
@@ -398,8 +439,14 @@ def read_command(cmd: str, env: Mapping[str, str] | None = None) -> Reads:
                 exported.update(found.groups() for word in words[1:] if (found := _ASSIGN.match(word)))  # type: ignore[misc]
             if words and words[0] == "cd" and {before, text} & {"|", "||"}:
                 reads.give_up("it may or may not change its folder")
+            if words and strayed and before != "&&":
+                reads.give_up("it may or may not change its folder")
             if words:
-                cwd = _simple(reads, words, cwd, exported)
+                doubtful = doubtful if before == "&&" else False
+                strayed = strayed or (words[0] == "cd" and doubtful)
+                plain = next((word for word in words if not _ASSIGN.match(word)), "true")
+                doubtful = doubtful or plain not in _SURE
+                cwd = _simple(reads, words, cwd, exported, scripts)
             words, before = [], text
         index += 1
     return reads

@@ -8,19 +8,25 @@ from __future__ import annotations
 import enum
 import posixpath
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..git.objects import GITLINK, LINK, TREE
 from ..git.snapshot import Snapshot, Trace, Watched
 from ..label import Label
 from ..load.globs import Glob
-from ..model import Action, Files, Gate, Python
-from .closure import Closure, close_over
+from ..model import Action, Files, Gate, Python, Toolchain
+from .closure import BELOW, Closure, Start, World, close_over
 from .command import Program, Reads, read_command
 from .files import FileReader
+from .imports import Fact
+from .names import PYTEST
+from .project import Project
+from .pytestini import NAMES as SETTINGS
+from .pytestini import options_in, read_settings
 
-__all__ = ["Form", "Gatherer", "Input", "Inputs", "Reason", "entries"]
+__all__ = ["Form", "Gatherer", "Input", "Inputs", "Reason"]
 
 
 class Form(enum.StrEnum):
@@ -42,6 +48,8 @@ class Reason(enum.StrEnum):
     NAMED = "named by the command"
     IMPORTED = "imported"
     WIDENED = "reached by a dynamic import"
+    OPENED = "opened by a path relative to a module"
+    BELOW = "below a folder that is read by names known only at run time"
     WHOLE_TREE = "the whole tree counts"
 
 
@@ -54,7 +62,12 @@ class Input:
     form: Form
     digest: str
     reason: Reason = field(default=Reason.DECLARED, compare=False)
-    via: tuple[str, ...] = field(default=(), compare=False)  # the chain that leads here, nearest the command first
+    via: tuple[str, ...] = field(default=(), compare=False)  # the labels that lead here, the target's own dependency first
+    parent: str = field(default="", compare=False)  # the input that needs this one; the way to it goes on there
+
+    def row(self) -> list[Any]:
+        """The line of a manifest: what enters a digest (place, mode, form, content), and then the luggage."""
+        return [self.path, self.mode, self.form.value, self.digest, self.reason.value, list(self.via), self.parent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,8 @@ class Inputs:
     whole_tree: str = ""  # why everything counts; empty where it does not
     warnings: tuple[str, ...] = ()
     own_modules: tuple[str, ...] = ()
+    toolchains: tuple[Toolchain, ...] = ()
+    locks: tuple[tuple[str, str], ...] = ()  # lock file -> blob id
 
     def by_path(self) -> dict[str, Input]:
         return {item.path: item for item in self.items}
@@ -76,28 +91,31 @@ class _Collection:
 
     def __init__(self, snapshot: Snapshot, reader: FileReader) -> None:
         self.snapshot, self.reader = snapshot, reader
-        self.found: dict[str, tuple[int, str, bool, Reason, tuple[str, ...]]] = {}
+        self.found: dict[str, tuple[int, str, bool, Reason, tuple[str, ...], str]] = {}
         self.outputs: dict[str, Input] = {}
         self.meaning: set[str] = set()
+        self.unbounded = ""  # why everything counts, where a dependency says so
 
-    def leaf(self, path: str, mode: int, blob: str, reason: Reason, via: tuple[str, ...], exact: bool) -> None:
+    def leaf(
+        self, path: str, mode: int, blob: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, parent: str = ""
+    ) -> None:
         before = self.found.get(path)
         if before is None:
-            self.found[path] = (mode, blob, exact, reason, via)
+            self.found[path] = (mode, blob, exact, reason, via, parent)
         elif exact and not before[2]:
-            self.found[path] = (mode, blob, True, before[3], before[4])
+            self.found[path] = (mode, blob, True, *before[3:])
         if mode == LINK and before is None:
             target = self.snapshot.follow(path)
             if target:
-                self.path(target, reason, (*via, path), exact)
+                self.path(target, reason, exact=exact, parent=path)
 
-    def path(self, path: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False) -> bool:
+    def path(self, path: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, parent: str = "") -> bool:
         """Add a file, or everything below a folder; False where there is nothing."""
         entry = self.snapshot.entry(path)
         if entry is None:
             return False
         for leaf, mode, blob in self.snapshot.walk(path):
-            self.leaf(leaf, mode, blob, reason, via, exact)
+            self.leaf(leaf, mode, blob, reason, via, exact, parent)
         return True
 
     def glob(
@@ -132,7 +150,7 @@ class _Collection:
 
     def items(self, data_by_meaning: bool, all_exact: bool) -> tuple[Input, ...]:
         done = dict(self.outputs)
-        for path, (mode, blob, exact, reason, via) in self.found.items():
+        for path, (mode, blob, exact, reason, via, parent) in self.found.items():
             form, digest = Form.BYTES, blob
             if mode == GITLINK:
                 form = Form.GITLINK
@@ -140,12 +158,12 @@ class _Collection:
                 mode != LINK
                 and not exact
                 and not all_exact
-                and (path in self.meaning or (data_by_meaning and path.endswith(".toml")))
+                and (path in self.meaning or (data_by_meaning and path.endswith((".toml", ".json"))))
             ):
                 meaning = self.reader.meaning(path, blob)
                 if meaning:
                     form, digest = Form.MEANING, meaning
-            done[path] = Input(path, mode, form, digest, reason, via)
+            done[path] = Input(path, mode, form, digest, reason, via, parent)
         return tuple(done[path] for path in sorted(done))
 
 
@@ -156,7 +174,7 @@ class Gatherer:
         self,
         snapshot: Snapshot,
         reader: FileReader,
-        target: Callable[[Label], Files | Python | Action | None],
+        target: Callable[[Label], Files | Python | Action | Toolchain | None],
         action_key: Callable[[Action], str],
         own_names: Iterable[str] = (),
     ) -> None:
@@ -166,29 +184,42 @@ class Gatherer:
         self._own_names = frozenset(own_names)
         self._at = snapshot
         self._top: frozenset[str] | None = None
+        self._project = Project()
+        self._world = World(self._snapshot, reader, self._project)
         self._closures: dict[tuple[object, ...], tuple[Closure, Trace]] = {}
 
     # -- parts -----------------------------------------------------------------------------------------------------------------
 
-    def _closure(self, program: Program) -> Closure:
-        key = (program.how, program.what, program.roots)
+    def _closure(self, program: Program, outputs: frozenset[str]) -> Closure:
+        key = (program, outputs)
         if key not in self._closures:
             with self._snapshot.record() as trace:
-                self._closures[key] = (self._close(program), trace)
+                self._closures[key] = (close_over(self._world, self._start(program), outputs), trace)
         closure, trace = self._closures[key]
         self._snapshot.replay(trace)
         return closure
 
-    def _close(self, program: Program) -> Closure:
+    def _start(self, program: Program) -> Start:
+        modules: tuple[str, ...] = ()
+        scripts: tuple[str, ...] = ()
+        facts: tuple[Fact, ...] = ()
+        roots = program.roots
         if program.how == "module":
-            return close_over(self._snapshot, self._reader, program.roots, modules=[program.what], as_main=True)
-        if program.how == "script":
-            script, roots = program.what, program.roots
+            modules = (program.what,)
+        elif program.how == "entry":
+            found = self._project.scripts(self._snapshot, roots, program.what)
+            modules = tuple(module for _, module in found)
+            homes = [posixpath.dirname(path) for path, _ in found]  # where an installed copy would come from
+            roots = tuple(dict.fromkeys([*roots, *homes, *(f"{home}/src".lstrip("/") for home in homes)]))
+        elif program.how == "script":
+            script = program.what
             if self._snapshot.is_dir(script):  # then the folder itself is first on the path, not the one that holds it
                 roots = tuple(dict.fromkeys([script, *roots[1:], *roots[:1]]))
                 script = posixpath.join(script, "__main__.py")
-            return close_over(self._snapshot, self._reader, roots, scripts=[script])
-        return close_over(self._snapshot, self._reader, program.roots, facts=self._reader.facts_in(program.what) or ())
+            scripts = (script,)
+        else:
+            facts = self._reader.facts_in(program.what)
+        return Start(roots, modules, scripts, facts, _startup(program), (), program.cwd, program.how == "module")
 
     def _take(self, into: _Collection, closure: Closure, reason: Reason = Reason.IMPORTED) -> None:
         widened = tuple(sorted(closure.widened))
@@ -196,11 +227,15 @@ class Gatherer:
             entry = self._snapshot.entry(path)
             if entry is None:
                 continue
-            into.meaning.add(path)
+            how = closure.data.get(path)
             why = reason
-            if any(path.startswith(folder + "/") for folder in widened) and closure.via[path] in closure.widened.values():
+            if how is not None:
+                why = Reason.BELOW if how == BELOW else Reason.OPENED
+            elif any(path.startswith(folder + "/") for folder in widened) and closure.via[path] in closure.widened.values():
                 why = Reason.WIDENED
-            into.leaf(path, *entry, why, tuple(closure.chain(path)[:-1]), False)
+            if how is None:
+                into.meaning.add(path)
+            into.leaf(path, *entry, why, parent=closure.via[path], exact=how is not None)
 
     def _dependency(self, into: _Collection, labels: Iterable[Label]) -> None:
         seen: set[Label] = set()
@@ -222,64 +257,88 @@ class Gatherer:
                     into.glob(pattern, label.package, Reason.DEPENDENCY, via, target.exact, exclude)
             elif isinstance(target, Python):
                 closure = close_over(
-                    self._snapshot, self._reader, ("", *((label.package,) if label.package else ())), modules=[target.module]
+                    self._world, Start(("", *((label.package,) if label.package else ())), (target.module,), cwd=label.package)
                 )
+                into.unbounded = into.unbounded or closure.anything
                 for path in closure.via:
                     entry = self._snapshot.entry(path)
                     if entry:
-                        if not target.exact:
+                        exact = target.exact or path in closure.data
+                        if not exact:
                             into.meaning.add(path)
-                        into.leaf(path, *entry, Reason.DEPENDENCY, (*via, *closure.chain(path)[:-1]), target.exact)
-            if target is not None:
+                        parent = closure.via[path]
+                        into.leaf(path, *entry, Reason.DEPENDENCY, () if parent else via, exact, parent)
+            if isinstance(target, (Files, Python)):
                 pending += [(dep, (*via, str(dep))) for dep in target.deps]
 
-    def _pytest(self, into: _Collection, program: Program) -> str:
-        """Named test paths, their conftest chain, the configuration, and what all of these import."""
+    def _pytest(self, into: _Collection, program: Program, env: Mapping[str, str]) -> Closure | str:
+        """Test paths, their conftest chain, the configuration, plugins, and what all of these import; or why nobody can tell."""
+        options = options_in(env)
+        chain = dict.fromkeys(_upwards([program.cwd, *program.paths]))
+        settings = read_settings(self._snapshot, chain)
+        paths = [*program.paths, *settings.paths, *options.paths]
+        if not program.paths:
+            paths += settings.testpaths
+        for path in [*paths]:
+            if any(char in path for char in "*?["):
+                return f"pytest is given the pattern {path}"
+        unknown = options.unknown or settings.unknown
+        if unknown or not paths:
+            return unknown or "pytest without a path looks everywhere"
+        for folder in _upwards(paths):
+            chain[folder] = None
         files: dict[str, None] = {}
-        for path in program.paths:
+        for path in paths:
             into.path(path, Reason.NAMED)
             for leaf, mode, _ in self._snapshot.walk(path):
                 if leaf.endswith(".py") and mode & 0o170000 == 0o100000:
                     files[leaf] = None
-            folder = path if self._snapshot.is_dir(path) else posixpath.dirname(path)
-            while True:
-                conftest = f"{folder}/conftest.py".lstrip("/")
-                if self._snapshot.is_file(conftest):
-                    files[conftest] = None
-                init = f"{folder}/__init__.py".lstrip("/")
-                if self._snapshot.is_file(init):
-                    files[init] = None
-                for name in ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py"):
-                    into.path(f"{folder}/{name}".lstrip("/"), Reason.NAMED)
-                if not folder:
-                    break
-                folder = posixpath.dirname(folder)
-        roots = dict.fromkeys([program.cwd, *program.roots])
+        for folder in chain:
+            for name in ("conftest.py", "__init__.py"):
+                if self._snapshot.is_file(found := f"{folder}/{name}".lstrip("/")):
+                    files[found] = None
+            for name in SETTINGS:
+                into.path(f"{folder}/{name}".lstrip("/"), Reason.NAMED)
+        roots = dict.fromkeys([program.cwd, *program.roots, *settings.roots])
         for path in files:  # rootdir/`prepend`: the first folder upwards that is no package
             folder = posixpath.dirname(path)
             while folder and self._snapshot.is_file(f"{folder}/__init__.py"):
                 folder = posixpath.dirname(folder)
             roots[folder] = None
-        for extra in ("src",):
-            if self._snapshot.is_dir(extra):
-                roots[extra] = None
-        closure = close_over(self._snapshot, self._reader, tuple(roots), scripts=files)
+        if self._snapshot.is_dir("src"):
+            roots["src"] = None
+        plugins = [module for _, module in self._project.entries(self._snapshot, roots, "pytest11")]
+        optional = (*_startup(program), *program.plugins, *settings.plugins, *options.plugins, *plugins)
+        start = Start(tuple(roots), scripts=tuple(files), optional=optional, whole=PYTEST, cwd=program.cwd, any_order=True)
         into.meaning.update(files)
+        closure = close_over(self._world, start, into.outputs.keys())
         self._take(into, closure)
-        return closure.anything
+        return closure
 
     # -- whole targets ---------------------------------------------------------------------------------------------------------
 
-    def of(self, target: Gate | Action | Files | Python) -> tuple[Inputs, Trace]:
+    def of(self, target: Gate | Action | Files | Python | Toolchain) -> tuple[Inputs, Trace]:
         """What a target reads, and everything that was asked of the snapshot to find out."""
         with self._snapshot.record() as trace:
             if isinstance(target, Gate):
-                inputs = self.gate(target)
+                inputs = self._with_tools(self.gate(target), target.toolchains)
             elif isinstance(target, Action):
-                inputs = self.action(target)
+                inputs = self._with_tools(self.action(target), target.toolchains)
+            elif isinstance(target, Toolchain):
+                inputs = self._with_tools(Inputs(), [target.label])
             else:
                 inputs = self.leaves(target)
         return inputs, trace
+
+    def _with_tools(self, inputs: Inputs, labels: Iterable[Label]) -> Inputs:
+        tools = tuple(target for label in labels if isinstance(target := self._target(label), Toolchain))
+        locks: dict[str, str] = {}
+        for path in sorted({path for tool in tools for path in tool.lock}):
+            entry = self._snapshot.entry(path)
+            self._snapshot.read(path)  # its bytes count, not only what it imports
+            if entry is not None:
+                locks[path] = entry[1]
+        return replace(inputs, toolchains=tools, locks=tuple(locks.items())) if tools else inputs
 
     def own_modules(self) -> frozenset[str]:
         """Modules of the workspace: an installed copy of one of them must never stand in for it.  In no key."""
@@ -299,15 +358,29 @@ class Gatherer:
         for path in gate.requires_files:
             into.path(path, Reason.REQUIRED)
         self._dependency(into, gate.deps)
-        reads = read_command(gate.cmd, dict(gate.env)) if gate.infer else Reads()
-        return self._finish(into, reads, gate.exact, declared, problems, warnings)
+        reads = self._read(into, gate.cmd, dict(gate.env)) if gate.infer else Reads()
+        return self._finish(into, reads, dict(gate.env), gate.exact, declared, problems, warnings)
 
     def action(self, action: Action) -> Inputs:
         """What an action reads."""
         into = _Collection(self._snapshot, self._reader)
         self._dependency(into, action.deps)
-        reads = read_command(action.cmd, dict(action.env))
-        return self._finish(into, reads, action.exact, bool(action.deps), [], [])
+        reads = self._read(into, action.cmd, dict(action.env))
+        return self._finish(into, reads, dict(action.env), action.exact, bool(action.deps), [], [])
+
+    def _read(self, into: _Collection, cmd: str, env: Mapping[str, str]) -> Reads:
+        """What a command line says; command words that the workspace declares itself are known."""
+        reads = read_command(cmd, env)
+        if reads.strange:
+            roots = [root for program in reads.strange for root in program.roots]
+            known = self._project.names(self._snapshot, roots)
+            if any(program.what in known for program in reads.strange):
+                reads = read_command(cmd, env, known)
+                for program in reads.programs:
+                    if program.how == "entry":
+                        for path, _ in self._project.scripts(self._snapshot, program.roots, program.what):
+                            into.path(path, Reason.NAMED)
+        return reads
 
     def leaves(self, target: Files | Python) -> Inputs:
         """What a `files` or `python` target stands for, its deps included."""
@@ -320,24 +393,41 @@ class Gatherer:
         return self._snapshot.tree
 
     def _finish(
-        self, into: _Collection, reads: Reads, exact: bool, declared: bool, problems: list[str], warnings: list[str]
+        self,
+        into: _Collection,
+        reads: Reads,
+        env: Mapping[str, str],
+        exact: bool,
+        declared: bool,
+        problems: list[str],
+        warnings: list[str],
     ) -> Inputs:
-        anything = ""
+        anything = into.unbounded
+        outputs = frozenset(into.outputs)
         own = set()
         for program in reads.programs:
             if program.how == "compileall":
+                self._take(into, close_over(self._world, Start(program.roots, optional=_startup(program))))
                 for path in program.paths:
                     found = [row for row in self._snapshot.walk(path) if row[0].endswith(".py")]
                     for leaf, mode, blob in found:
                         into.meaning.add(leaf)
-                        into.leaf(leaf, mode, blob, Reason.NAMED, (), False)
+                        into.leaf(leaf, mode, blob, Reason.NAMED)
                     if not found:
                         problems.append(f"{path or '.'} is named by the command and holds no Python file")
                 continue
+            for root in program.roots:
+                if self._snapshot.is_file(root):
+                    into.path(root, Reason.NAMED, exact=True)  # an archive on the search path
             if program.how == "pytest":
-                anything = anything or self._pytest(into, program)
+                tested = self._pytest(into, program, {**env, **dict(program.env)})
+                if isinstance(tested, str):
+                    reads.give_up(tested)
+                    continue
+                own |= tested.unresolved & self._own_names
+                anything = anything or tested.anything
                 continue
-            closure = self._closure(program)
+            closure = self._closure(program, outputs)
             if program.how == "module" and not closure.via and program.what.partition(".")[0] in closure.unresolved:
                 if program.what.partition(".")[0] in self._own_names:
                     problems.append(f"{program.what} is named by the command and is not in the workspace")
@@ -346,7 +436,9 @@ class Gatherer:
             if program.how == "module":
                 expected = program.what.replace(".", "/")
                 if not any(
-                    path.endswith((f"{expected}.py", f"{expected}/__main__.py", f"{expected}/__init__.py")) for path in closure.via
+                    path.endswith((f"{expected}.py", f"{expected}/__main__.py", f"{expected}/__init__.py"))
+                    or posixpath.basename(path).startswith(f"{posixpath.basename(expected)}.")
+                    for path in (*closure.via, *closure.outputs)
                 ):
                     warnings.append(f"the command names module {program.what}, which the workspace lacks")
             own |= closure.unresolved & self._own_names
@@ -366,7 +458,7 @@ class Gatherer:
         problems = [one for one in problems if not any(path.startswith(one.split(" is named")[0] + "/") for path in outputs_below)]
         whole = ""
         if anything:
-            whole = f"{anything} imports by a name that is known only at run time"
+            whole = anything
         elif reads.not_understood and not declared:
             whole = reads.not_understood
         if whole:
@@ -382,6 +474,20 @@ class Gatherer:
         return Inputs(items, tuple(problems), whole, tuple(warnings), tuple(sorted(own)))
 
 
+def _startup(program: Program) -> tuple[str, ...]:
+    """What Python imports by itself from a declared search path, before any program."""
+    return ("sitecustomize", "usercustomize") if program.startup else ()
+
+
+def _upwards(paths: Iterable[str]) -> Iterator[str]:
+    """Each path and the folders above it, the top ("") last."""
+    for path in paths:
+        while path:
+            yield path
+            path = posixpath.dirname(path)
+    yield ""
+
+
 def _top_level(snapshot: Snapshot) -> set[str]:
     """Modules at the top of the workspace and of `src`."""
     names = set()
@@ -393,8 +499,3 @@ def _top_level(snapshot: Snapshot) -> set[str]:
             elif name.endswith(".py") and name[:-3].isidentifier():
                 names.add(name[:-3])
     return names - sys.stdlib_module_names
-
-
-def entries(items: Iterable[Input]) -> list[tuple[str, int, str, str]]:
-    """What of the inputs enters a digest: nothing but place, mode, form and content."""
-    return [(item.path, item.mode, item.form.value, item.digest) for item in items]

@@ -1,4 +1,4 @@
-"""What a Python or TOML file means, as a digest that is the same on every interpreter.
+"""What a Python, TOML or JSON file means, as a digest that is the same on every interpreter.
 
 Python: the syntax tree without positions, comments and formatting; docstrings count.  Interpreters differ in how they build
 that tree, so three things keep the digest portable:
@@ -10,6 +10,9 @@ that tree, so three things keep the digest portable:
 
 TOML: the data; the order of keys does not count, the order of arrays does.
 
+JSON: the data, with the order of keys and with numbers as they are written, since a reader can see both; what remains is
+blanks, line ends and the spelling of strings.
+
 None means "count the bytes".  This module imports the standard library only and can be loaded by its path alone.
 """
 
@@ -18,12 +21,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import re
 import sys
 import tokenize
 import warnings
 from typing import Any
 
-__all__ = ["MEANING_VERSION", "meaning", "python_meaning", "toml_meaning"]
+__all__ = ["MEANING_VERSION", "json_meaning", "meaning", "parsed", "python_meaning", "toml_meaning"]
 
 MEANING_VERSION = 1
 _MOST_BYTES = 1 << 20
@@ -147,6 +151,7 @@ class _ByBytes(Exception):
 class _Writer:
     def __init__(self, source: bytes) -> None:
         self.out: list[bytes] = []
+        self.fstrings = False
         self._lines = source.split(b"\n")
 
     def _text(self, tag: bytes, data: bytes) -> None:
@@ -177,50 +182,107 @@ class _Writer:
             raise _ByBytes
 
     def name(self, value: str) -> None:
-        if not value.isascii():
-            raise _ByBytes
-        self._text(b"n", value.encode("ascii"))
+        self.out.append(_NAMES.get(value) or _named(value))
 
     def write(self, node: Any, depth: int) -> None:
-        if depth > _MOST_DEPTH:
-            raise _ByBytes
+        """One field's value: a node, a list, a name, a number or nothing."""
         out = self.out
         if node is None:
             out.append(b"-")
-        elif isinstance(node, list):
+        elif node.__class__ is list:
             out.append(b"l%d:" % len(node))
             for item in node:
                 self.write(item, depth)
-        elif isinstance(node, str):
+        elif node.__class__ is str:
             self.name(node)
-        elif isinstance(node, int):
+        elif node.__class__ is int:
             out.append(b"d%d;" % node)
         else:
             self._node(node, depth)
 
     def _node(self, node: Any, depth: int) -> None:
-        kind = type(node).__name__
-        if kind in _OPERATORS:
-            self.out.append(b"o" + kind.encode() + b";")
-            return
-        if kind == "JoinedStr":
-            self._text(b"F", self._segment(node))
-            return
-        fields = _FIELDS.get(kind)
-        if fields is None:
+        if depth > _MOST_DEPTH:
             raise _ByBytes
-        for field in node._fields:
-            if field not in fields and field not in _SILENT and not (field in _NEWER and not getattr(node, field, None)):
+        if node.__class__ is ast.Name and depth < _MOST_DEPTH:  # a third of all nodes
+            self.out.append(b"(Name;%b)" % (_NAMES.get(node.id) or _named(node.id)))
+            return
+        shape = _SHAPES.get(node.__class__)
+        if shape is None:
+            shape = _SHAPES[node.__class__] = _shape(node.__class__)
+        head, fields, newer = shape
+        if fields is None:
+            if head == b"F":
+                source = self._segment(node)
+                self.fstrings = self.fstrings or not _PLAIN_FSTRING.match(source)
+                self._text(b"F", source)
+            else:
+                self.out.append(head)
+            return
+        for field in newer:
+            if getattr(node, field, None):
                 raise _ByBytes
-        self.out.append(b"(" + kind.encode() + b";")
-        if kind in ("Constant", "MatchSingleton"):
+        self.out.append(head)
+        if head in (b"(Constant;", b"(MatchSingleton;"):
             self.constant(node.value)
         else:
+            depth += 1
+            if depth > _MOST_DEPTH and fields:
+                raise _ByBytes
+            values = node.__dict__
             for field in fields:
-                self.write(getattr(node, field, None), depth + 1)
+                value = values.get(field)
+                if value is None:
+                    self.out.append(b"-")
+                elif value.__class__ in _LEAVES:
+                    self.write(value, depth)
+                elif value.__class__ is list:
+                    self.out.append(b"l%d:" % len(value))
+                    for item in value:
+                        if isinstance(item, ast.AST):
+                            self._node(item, depth)
+                        else:
+                            self.write(item, depth)
+                else:
+                    self._node(value, depth)
         self.out.append(b")")
 
 
+_LEAVES = frozenset({str, int})
+_NAMES: dict[str, bytes] = {}  # what was written for a name before; only ever a short cut
+
+
+def _named(value: str) -> bytes:
+    if not value.isascii():
+        raise _ByBytes
+    written = b"n%d:%b" % (len(value), value.encode("ascii"))
+    if len(_NAMES) < 20_000:
+        _NAMES[value] = written
+    return written
+
+
+#: Node class -> what it starts with, its fields (None: it has no parts), and newer fields that must be empty.
+_SHAPES: dict[type, tuple[bytes, tuple[str, ...] | None, tuple[str, ...]]] = {}
+
+
+def _shape(kind: type) -> tuple[bytes, tuple[str, ...] | None, tuple[str, ...]]:
+    name = kind.__name__
+    if name in _OPERATORS:
+        return b"o" + name.encode() + b";", None, ()
+    if name == "JoinedStr":
+        return b"F", None, ()
+    fields = _FIELDS.get(name)
+    if fields is None:
+        raise _ByBytes
+    strange = [field for field in kind._fields if field not in fields and field not in _SILENT]  # type: ignore[attr-defined]
+    if not _NEWER.issuperset(strange):
+        raise _ByBytes
+    return b"(" + name.encode() + b";", fields, tuple(strange)
+
+
+#: One f-string whose fields hold neither quotes, braces, backslashes nor comments: every Python reads it alike.
+_PLAIN_FSTRING = re.compile(
+    rb"""[rR]?[fF][rR]?(?:"(?!"")[^"\\{}\n]*(?:\{[^"'\\#{}\n]*\}[^"\\{}\n]*)*"|'(?!'')[^'\\{}\n]*(?:\{[^"'\\#{}\n]*\}[^'\\{}\n]*)*')\Z"""
+)
 _FSTRING_START = getattr(tokenize, "FSTRING_START", None)
 _FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", None)
 _FSTRING_END = getattr(tokenize, "FSTRING_END", None)
@@ -299,25 +361,35 @@ def _expression_is_newer(text: str) -> bool:
     return depth != 0
 
 
-def python_meaning(data: bytes) -> str | None:
-    """The digest of a Python file's syntax tree, or None where its bytes count."""
+def parsed(data: bytes) -> tuple[ast.Module, str] | None:
+    """A Python file's syntax tree and the digest of its meaning, or None where its bytes count.
+
+    Whether there is one is the same on every interpreter, so what else is read from the tree is too.
+    """
     if len(data) > _MOST_BYTES or b"\0" in data or b"\f" in data:
         return None
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if tokenize.detect_encoding(io.BytesIO(data).readline)[0] != "utf-8":
+            head = data[: data.find(b"\n", data.find(b"\n") + 1)] if data.count(b"\n", 0, 4096) > 1 else data
+            if b"coding" in head and tokenize.detect_encoding(io.BytesIO(data).readline)[0] != "utf-8":
                 return None
             # feature_version holds newer interpreters to the older grammar as far as they can be held.
             tree = ast.parse(data, feature_version=(3, 11))
             writer = _Writer(data)
             writer.write(tree, 0)
-            if b"F" in b"".join(part[:1] for part in writer.out) and _newer_fstrings(data):
+            if writer.fstrings and _newer_fstrings(data):
                 return None
         except (_ByBytes, SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError, IndexError):
             return None
-    return hashlib.sha256(b"nmoe-graph/python-meaning %d\n" % MEANING_VERSION + b"".join(writer.out)).hexdigest()
+    return tree, hashlib.sha256(b"nmoe-graph/python-meaning %d\n" % MEANING_VERSION + b"".join(writer.out)).hexdigest()
+
+
+def python_meaning(data: bytes) -> str | None:
+    """The digest of a Python file's syntax tree, or None where its bytes count."""
+    found = parsed(data)
+    return found[1] if found else None
 
 
 def _data(value: object, out: list[bytes], depth: int = 0) -> None:
@@ -365,10 +437,64 @@ def toml_meaning(data: bytes) -> str | None:
     return hashlib.sha256(b"nmoe-graph/toml-meaning %d\n" % MEANING_VERSION + b"".join(out)).hexdigest()
 
 
+class _Number(str):
+    """A JSON number as it is written."""
+
+    __slots__ = ()
+
+
+def _pairs(rows: list[tuple[str, object]]) -> object:
+    if len({key for key, _ in rows}) < len(rows):
+        raise _ByBytes  # which of two equal keys counts is the reader's choice
+    return dict(rows)
+
+
+def _refuse(text: str) -> object:
+    raise _ByBytes  # NaN and Infinity are no JSON
+
+
+def _ordered(value: object, out: list[bytes], depth: int = 0) -> None:
+    if depth > _MOST_DEPTH:
+        raise _ByBytes
+    if isinstance(value, dict):
+        out.append(b"m%d:" % len(value))
+        for key, item in value.items():
+            _ordered(key, out, depth + 1)
+            _ordered(item, out, depth + 1)
+    elif isinstance(value, list):
+        out.append(b"l%d:" % len(value))
+        for item in value:
+            _ordered(item, out, depth + 1)
+    elif isinstance(value, str):
+        body = value.encode("utf-8", "surrogatepass")
+        out.append(b"%s%d:" % (b"i" if isinstance(value, _Number) else b"s", len(body)))
+        out.append(body)
+    else:
+        out.append({None: b"n", True: b"t", False: b"f"}[value])  # type: ignore[index]
+
+
+def json_meaning(data: bytes) -> str | None:
+    """The digest of a JSON file's data, keys in their order, or None where its bytes count."""
+    import json
+
+    if len(data) > _MOST_BYTES:
+        return None
+    out: list[bytes] = []
+    try:
+        text = data.decode("utf-8")
+        found = json.loads(text, object_pairs_hook=_pairs, parse_int=_Number, parse_float=_Number, parse_constant=_refuse)
+        _ordered(found, out)
+    except (ValueError, RecursionError, _ByBytes):
+        return None
+    return hashlib.sha256(b"nmoe-graph/json-meaning %d\n" % MEANING_VERSION + b"".join(out)).hexdigest()
+
+
 def meaning(path: str, data: bytes) -> str | None:
     """The digest of what a file means, by the ending of its name; None where its bytes count."""
     if path.endswith((".py", ".pyi")):
         return python_meaning(data)
+    if path.endswith(".json"):
+        return json_meaning(data)
     return toml_meaning(data) if path.endswith(".toml") else None
 
 
