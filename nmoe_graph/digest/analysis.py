@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SnapshotError
 from ..git.snapshot import Snapshot, Watched
-from ..graph.graph import Graph
-from ..label import Label
-from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Target
+from ..label import Label, parse_label
+from .manifest import action_key, bundle_digest, edited, value_digest
 from .reuse import Moved, Witness, moved
 
-__all__ = ["Analysis", "Row", "Table", "engine_stamp"]
+if TYPE_CHECKING:
+    from ..graph.graph import Graph
+    from .rules import Rules
+
+__all__ = ["Analysis", "Row", "Ruled", "Table", "engine_stamp"]
 
 
 class Memo(Protocol):
@@ -30,20 +33,23 @@ class Memo(Protocol):
 
     def put(self, kind: str, key: str, value: Any) -> None: ...
 
+    def get_many(self, kind: str, keys: Sequence[str]) -> Mapping[str, Any]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One target's line in a table: its kind, its digest, and where its manifest is kept (gates and actions)."""
+    """One target's line in a table: its kind, its digest, where its manifest is kept (gates and actions), what it needs."""
 
     kind: str
     digest: str
     manifest: str = ""
     timeout_s: int = 0
     accept_flaky: bool = False
+    needs: tuple[str, ...] | list[str] = ()  # labels
 
-    def to_json(self) -> list[str | int | bool]:
+    def to_json(self) -> list[Any]:
         """The fields in order (`dataclasses.astuple` copies deeply, which a thousand rows feel)."""
-        return [self.kind, self.digest, self.manifest, self.timeout_s, self.accept_flaky]
+        return [self.kind, self.digest, self.manifest, self.timeout_s, self.accept_flaky, list(self.needs)]
 
 
 Table = dict[str, Row]
@@ -72,21 +78,28 @@ def engine_stamp() -> str:
 class Analysis:
     """Digests of one snapshot, computed when asked for, remembered by content.
 
-    `near` are trees whose analysis is probably kept; what did not change since one of them is taken over.
+    What did not change since an analysis that is kept is taken over from it.
     """
 
-    def __init__(self, snapshot: Snapshot, memo: Memo | None = None, near: Iterable[str] = ()) -> None:
+    def __init__(self, snapshot: Snapshot, memo: Memo | None = None) -> None:
         self.snapshot = snapshot
         self._memo = memo
-        self._near = tuple(near)
+        self._near: list[Analysis] = []
         self._graph: Graph | None = None
         self._declared: Any = None  # the witness of the graph, where it was read here
         self._gatherer: Any = None
         self._inputs: dict[Label, Any] = {}
         self._witnesses: dict[str, Any] = {}  # as JSON: most are only passed on
         self._digests: dict[Label, str] = {}
+        self._taken: Table = {}  # rows of another tree that hold here too
         self._table: Table | None = None
+        self._values: dict[str, str | None] = {}  # environment variables whose values are in a key of the table
         self._manifests: dict[str, Any] = {}
+
+    def consider(self, other: Analysis) -> None:
+        """Look at this one first when it comes to taking answers over: it is of a tree that probably differs little."""
+        if other is not self and other not in self._near:
+            self._near.append(other)
 
     def _kept(self, kind: str, key: str) -> Any:
         return self._memo.get(f"{kind}.{engine_stamp()}", key) if self._memo else None
@@ -110,7 +123,24 @@ class Analysis:
             if self._graph is None:
                 self._graph = self._read_graph()
                 self._keep("graph.of", self.snapshot.tree, self._keep_graph(self._graph))
+                self._keep("declared", self.snapshot.tree, self._declared)
+            elif self._declared is None:
+                self._declared = self._kept("declared", self.snapshot.tree)
         return self._graph
+
+    def rules(self) -> Rules:
+        """Where this snapshot keeps what judges it.
+
+        Raises:
+            DeclarationError: a declaration is wrong.
+        """
+        from .rules import Rules, read_rules
+
+        found = Rules.from_json(self._kept("rules", self.snapshot.tree))
+        if found is None:
+            found = read_rules(self.snapshot, self.graph)
+            self._keep("rules", self.snapshot.tree, found.to_json())
+        return found
 
     def _read_graph(self) -> Graph:
         from ..graph.graph import build_graph
@@ -152,18 +182,22 @@ class Analysis:
     @property
     def gatherer(self) -> Any:
         if self._gatherer is None:
-            from ..inputs.files import FileReader
             from ..inputs.gather import Gatherer
 
             graph = self.graph
             self._gatherer = Gatherer(
                 self.snapshot,
-                FileReader(self.snapshot.objects, self._memo),
+                self._reader(),
                 graph.targets.get,  # type: ignore[arg-type]
                 lambda action: self.digest(action.label),
                 own_names=[graph.workspace.name],
             )
         return self._gatherer
+
+    def _reader(self) -> Any:
+        from ..inputs.files import FileReader
+
+        return FileReader(self.snapshot.objects, self._memo)
 
     def inputs(self, label: Label) -> Any:
         """The `Inputs` of a gate or an action."""
@@ -177,10 +211,10 @@ class Analysis:
         pending = [label]
         while pending:
             here = pending[-1]
-            if here in self._digests:
+            if self._known(here):
                 pending.pop()
                 continue
-            missing = [dep for dep in self.graph.deps(here) if dep not in self._digests]
+            missing = [dep for dep in self.graph.deps(here) if not self._known(dep)]
             if missing:
                 pending += missing
                 continue
@@ -188,37 +222,41 @@ class Analysis:
             pending.pop()
         return self._digests[label]
 
+    def _known(self, label: Label) -> bool:
+        if label not in self._digests and (taken := self._taken.get(str(label))):
+            self._digests[label] = taken.digest
+        return label in self._digests
+
     def _one(self, label: Label) -> str:
+        from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Toolchain
         from . import keys
 
         target = self.graph.get(label)
         if isinstance(target, Gate) and target.gate_kind == "perf":
+            self._witnesses[str(label)] = Witness(frozenset(), frozenset()).to_json()  # it asks nothing of the snapshot
             return keys.perf_key(target, self._digests[Label.of_gate(target.compare_gate or "")])
         if isinstance(target, (Gate, Action)):
-            return keys.action_key(keys.action_manifest(target, self.inputs(label)))
+            return action_key(keys.action_manifest(target, self.inputs(label)))
         if isinstance(target, (Files, Python)):
             return keys.leaf_digest(target, self.inputs(label))
+        if isinstance(target, Toolchain):
+            return keys.toolchain_digest(target, self.inputs(label))
         if isinstance(target, Bundle):
-            return keys.bundle_digest(target, self._digests)
+            return bundle_digest((str(member), self._digests[member]) for member in target.members)
         if isinstance(target, Contract):
             return keys.contract_digest(target, self._digests)
         assert isinstance(target, Merge)
         return keys.merge_digest(target, self._digests)
 
     def manifest(self, label: Label) -> dict[str, Any]:
-        """The parts of an action's key, with the reason of each input beside it (reasons are not in the key)."""
+        """The parts of an action's key, with the luggage that explains them; of every other target, nothing."""
+        from ..model import Action, Gate
         from . import keys
 
         target = self.graph.get(label)
         if not isinstance(target, (Gate, Action)) or (isinstance(target, Gate) and target.gate_kind == "perf"):
             return {}
-        inputs = self.inputs(label)
-        parts = keys.action_manifest(target, inputs)
-        parts["inputs"] = [
-            [*row, item.reason.value, list(item.via)] for row, item in zip(parts["inputs"], inputs.items, strict=True)
-        ]
-        parts["whole_tree"] = inputs.whole_tree
-        return parts
+        return keys.action_manifest(target, self.inputs(label))
 
     # -- the table -------------------------------------------------------------------------------------------------------------
 
@@ -228,34 +266,49 @@ class Analysis:
         Raises:
             DeclarationError: a declaration is wrong.
         """
+        if self._table is None and self.kept_table() is None:
+            self._table = self._compute()
+        assert self._table is not None
+        return self._table
+
+    def kept_table(self) -> Table | None:
+        """The table, if it need not be computed."""
         if self._table is None:
             kept = self._kept("table", self.snapshot.tree)
-            if isinstance(kept, dict):
-                self._table = {label: Row(*row) for label, row in kept.items()}
-            else:
-                self._table = self._compute()
+            if isinstance(kept, dict) and all(value_digest(name) == value for name, value in kept["values"].items()):
+                self._table = {label: Row(*row) for label, row in kept["rows"].items()}
+                self._values = kept["values"]
         return self._table
 
     def _compute(self) -> Table:
-        reused = self._reuse()
-        rows: Table = {}
-        for target in self.graph:
-            label = str(target.label)
-            rows[label] = reused.get(label) or self._row(target)
-        self._keep("table", self.snapshot.tree, {label: row.to_json() for label, row in rows.items()})
+        labels = self._take_over() or [str(target.label) for target in self.graph]
+        rows = {label: self._taken.get(label) or self._row(label) for label in labels}
+        for name in self._keyed():
+            self._values[name] = value_digest(name)
+        document = {"values": self._values, "rows": {label: row.to_json() for label, row in rows.items()}}
+        self._keep("table", self.snapshot.tree, document)
         self._keep_witnesses()
         return rows
 
-    def _row(self, target: Target) -> Row:
-        digest = self.digest(target.label)
+    def _keyed(self) -> set[str]:
+        """Variables whose values are in a key, of the targets that were looked at here."""
+        if self._graph is None:
+            return set()
+        return {name for target in self._graph for name in getattr(target, "keyed", ())}
+
+    def _row(self, text: str) -> Row:
+        label = parse_label(text)
+        target = self.graph.get(label)
+        digest = self.digest(label)
         reference = ""
-        if isinstance(target, (Gate, Action)):
-            reference = self._keep_manifest(self.manifest(target.label))
+        if target.kind in ("gate", "action"):
+            reference = self._keep_manifest(self.manifest(label), digest)
             if self._memo:
-                self._memo.put("manifest.key", digest, reference)
                 # A thousand gates' inputs are too much to hold; a build asks again for the few that it runs.
-                self._inputs.pop(target.label, None)
-        return Row(target.kind, digest, reference, getattr(target, "timeout_s", 0), getattr(target, "accept_flaky", False))
+                self._inputs.pop(label, None)
+        needs = tuple(str(dep) for dep in self.graph.deps(label))
+        limits = getattr(target, "timeout_s", 0), getattr(target, "accept_flaky", False)
+        return Row(target.kind, digest, reference, *limits, needs)
 
     # -- what is taken over from a tree that was analysed before ---------------------------------------------------------------
 
@@ -267,87 +320,151 @@ class Analysis:
         self._keep("recent", "trees", trees[:_MOST_RECENT])
         self._keep("witness", self.snapshot.tree, {"declared": self._declared, "rows": self._witnesses})
 
-    def _reuse(self) -> Table:
-        """Rows of a kept analysis that hold here too; their digests and witnesses are taken over."""
+    def kept_witnesses(self) -> tuple[Witness, dict[str, Witness]] | None:
+        """What was asked of the snapshot for the declarations, and for each target; None where that is not kept."""
+        self.table()
+        kept = self._kept("witness", self.snapshot.tree)
+        if not isinstance(kept, dict):
+            return None
+        rows = {label: Witness(*map(frozenset, parts)) for label, parts in kept["rows"].items() if parts is not None}
+        return Witness(*map(frozenset, kept["declared"])), rows
+
+    def _sources(self) -> Iterator[Analysis]:
+        """Analyses that may be kept, the most promising first."""
         recent = self._kept("recent", "trees")
-        for tree in dict.fromkeys([*self._near, *(recent if isinstance(recent, list) else ())]):
-            table, kept, name = self._kept("table", tree), self._kept("witness", tree), self._kept("graph.of", tree)
-            if not (isinstance(table, dict) and isinstance(kept, dict) and isinstance(name, str)):
+        objects = self.snapshot.objects
+        yield from self._near
+        for tree in recent if isinstance(recent, list) else ():
+            if all(tree != one.snapshot.tree for one in self._near):
+                yield Analysis(Snapshot(objects, tree, tree), self._memo)
+
+    def _take_over(self) -> list[str] | None:
+        """Fill `_taken` from the first kept analysis that can be compared; the labels, where the declarations are the same."""
+        for source in self._sources():
+            table, kept = source.kept_table(), self._kept("witness", source.snapshot.tree)
+            name = self._kept("graph.of", source.snapshot.tree)
+            if table is None or not isinstance(kept, dict) or not isinstance(name, str):
                 continue
-            old = self._kept_graph(name)
             try:
-                change = moved(self.snapshot.objects, tree, self.snapshot.tree) if old else None
+                change = moved(self.snapshot.objects, source.snapshot.tree, self.snapshot.tree)
             except SnapshotError:
                 continue  # a merged tree that was never written
-            if old is None or change is None:
+            if change is None:
                 continue
             if Witness.same(kept["declared"], change) and not change.any_named("BUILD.toml"):
-                if self._graph is None:
-                    self._graph = old
-                    self._keep("graph.of", self.snapshot.tree, name)
                 self._declared = kept["declared"]
-            return self._take_over(old, table, kept["rows"], change)
-        return {}
+                self._values = dict(source._values)
+                self._keep("graph.of", self.snapshot.tree, name)
+                if (rules := self._kept("rules", source.snapshot.tree)) is not None:
+                    self._keep("rules", self.snapshot.tree, rules)  # they are read from declarations alone
+                self._carry(source, table, kept["rows"], change, frozenset())
+                return list(table)
+            old = self._kept_graph(name)
+            if old is not None:
+                same = {str(target.label) for target in self.graph if target == old.targets.get(target.label)}
+                self._carry(source, table, kept["rows"], change, table.keys() - same)
+                return None
+        return None
 
-    def _take_over(self, old: Graph, table: dict[str, Any], witnesses: dict[str, Any], change: Moved) -> Table:
-        graph = self.graph
-        stale = {
-            target.label
-            for target in graph
-            if target != old.targets.get(target.label)
-            or str(target.label) not in table
-            or not self._still_holds(target, witnesses, change)
-        }
-        stale = set(graph.closure(stale, reverse=True)) if stale else stale
-        rows = {}
-        for label in graph.targets:
+    def _carry(self, source: Analysis, table: Table, witnesses: dict[str, Any], change: Moved, redeclared: Set[str]) -> None:
+        """Take over the rows that hold, and those of gates and actions that differ only by edits that change no import."""
+        hit = {label for label, row in table.items() if not _still_holds(row, witnesses.get(label), change)}
+        stale = _and_who_needs(hit | redeclared, table)
+        for label, row in table.items():
             if label not in stale:
-                text = str(label)
-                row = rows[text] = Row(*table[text])
-                self._digests[label] = row.digest
-                if text in witnesses:
-                    self._witnesses[text] = witnesses[text]
-        return rows
-
-    @staticmethod
-    def _still_holds(target: Target, witnesses: dict[str, Any], change: Moved) -> bool:
-        """Whether a target asks nothing of the snapshot, or would get the same answers."""
-        if isinstance(target, (Bundle, Contract, Merge)) or (isinstance(target, Gate) and target.gate_kind == "perf"):
-            return True
-        kept = witnesses.get(str(target.label))
-        return kept is not None and Witness.same(kept, change)
+                self._taken[label] = row
+                if label in witnesses:
+                    self._witnesses[label] = witnesses[label]
+        # Who needs a target that is declared otherwise, or an output that is made anew, has another manifest for that alone.
+        makers = {label for label in stale if table[label].kind == "action"}
+        makers = {label for label, row in table.items() if not makers.isdisjoint(row.needs)}
+        here = sorted(stale - _and_who_needs(redeclared | makers, table))
+        for label in here:
+            row = table[label]
+            hits = Witness.hits(witnesses[label], change) if label in witnesses else None
+            manifest = source.manifest_named(row.manifest) if row.manifest and hits is not None else None
+            after = edited(manifest, hits or (), source.snapshot, self.snapshot, self._reader()) if manifest else None
+            if after is not None:
+                key = action_key(after)
+                reference = self._keep_manifest(after, key)
+                self._taken[label] = Row(row.kind, key, reference, row.timeout_s, row.accept_flaky, row.needs)
+                self._witnesses[label] = witnesses[label]
+        for label in here:  # a bundle is its members, which are gates
+            row = table[label]
+            if row.kind == "bundle" and all(one in self._taken for one in row.needs):
+                named = bundle_digest((one, self._taken[one].digest) for one in row.needs)
+                self._taken[label] = Row(row.kind, named, needs=row.needs)
 
     # -- manifests -------------------------------------------------------------------------------------------------------------
 
-    def _keep_manifest(self, manifest: dict[str, Any]) -> str:
+    def _keep_manifest(self, manifest: dict[str, Any], key: str) -> str:
         import json
 
         text = json.dumps(manifest, sort_keys=True)
         name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if self._memo:
-            self._memo.put("manifest.1", name, manifest)
+            self._memo.put("manifest.2", name, manifest)
+            self._memo.put("manifest.key", key, name)
         else:
             self._manifests[name] = manifest
         return name
+
+    def manifest_named(self, reference: str) -> dict[str, Any] | None:
+        """A manifest that was kept, by the name in its row."""
+        found = self._manifests.get(reference)
+        if found is None and self._memo:
+            found = self._memo.get("manifest.2", reference)
+        return found if isinstance(found, dict) else None
 
     def kept_manifest(self, label: str) -> dict[str, Any]:
         """The manifest of a gate or an action of the table; read from the memo where it is there."""
         row = self.table().get(label)
         if row is None or not row.manifest:
             return {}
-        found = self._manifests.get(row.manifest)
-        if found is None and self._memo:
-            found = self._memo.get("manifest.1", row.manifest)
-        if not isinstance(found, dict):
-            from ..label import parse_label
-
+        found = self.manifest_named(row.manifest)
+        if found is None:
             found = self.manifest(parse_label(label))
         self._manifests[row.manifest] = found
         return found
 
-    def children(self, label: str) -> Iterable[str]:
-        """The labels that a target needs directly."""
-        from ..label import parse_label
 
-        parsed = parse_label(label)
-        return [str(dep) for dep in self.graph.deps(parsed)] if parsed in self.graph.targets else []
+class Ruled(Analysis):
+    """A snapshot's files under another snapshot's definitions: its inputs, and nobody else's word on what they must pass.
+
+    Its answers are of no tree, so no table of them is kept; what is known of single files is shared.
+    """
+
+    def __init__(self, snapshot: Snapshot, definitions: Graph, memo: Memo | None = None) -> None:
+        super().__init__(snapshot, None)
+        self._graph = definitions
+        self._files = memo
+
+    def _reader(self) -> Any:
+        from ..inputs.files import FileReader
+
+        return FileReader(self.snapshot.objects, self._files)
+
+
+def _still_holds(row: Row, witness: Any, change: Moved) -> bool:
+    """Whether a target asks nothing of the snapshot, or would get the same answers."""
+    if row.kind in ("bundle", "contract", "merge"):
+        return True
+    return witness is not None and Witness.same(witness, change)
+
+
+def _and_who_needs(labels: Set[str], table: Table) -> set[str]:
+    """The labels, and all that reach one of them."""
+    if not labels:
+        return set()
+    needed_by: dict[str, list[str]] = {}
+    for label, row in table.items():
+        for one in row.needs:
+            needed_by.setdefault(one, []).append(label)
+    seen: set[str] = set()
+    pending = list(labels)
+    while pending:
+        label = pending.pop()
+        if label not in seen:
+            seen.add(label)
+            pending += needed_by.get(label, ())
+    return seen

@@ -1,4 +1,4 @@
-"""What enters an action key: one list, read by the hasher and by `why`, so that the two cannot disagree.
+"""The digest of each kind of target, and the parts of a manifest.
 
 A gate's digest is its action key.  Bundles, contracts and merges digest their children; `files` and `python` targets digest
 what they stand for.
@@ -10,21 +10,23 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ..inputs.gather import Inputs, entries
+from ..inputs.gather import Inputs
 from ..label import Label
-from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python
+from ..model import Action, Contract, Files, Gate, Merge, PerfBudget, Python, Toolchain
 from .encoding import digest
+from .manifest import content, value_digest
 
 __all__ = [
     "IN_KEY",
     "OUTSIDE_KEY",
-    "action_key",
     "action_manifest",
-    "bundle_digest",
     "contract_digest",
     "leaf_digest",
     "merge_digest",
+    "perf_contract_key",
     "perf_key",
+    "toolchain_digest",
+    "toolchain_parts",
 ]
 
 #: Every field of a Gate stands in exactly one of these two (a test walks them).
@@ -39,6 +41,8 @@ IN_KEY = frozenset(
         "exact",
         "env",
         "requires",
+        "keyed",
+        "toolchains",
         "arch",
         "gpus",
         "salt",
@@ -46,13 +50,14 @@ IN_KEY = frozenset(
         "compare_gate",
         "metric",
         "better",
+        "ratchet",
     }
 )
-OUTSIDE_KEY = frozenset({"label", "tier", "timeout_s", "retries", "accept_flaky", "notes", "at", "places"})
+OUTSIDE_KEY = frozenset({"label", "tier", "writable", "timeout_s", "retries", "accept_flaky", "notes", "at", "places"})
 
 
 def action_manifest(what: Gate | Action, inputs: Inputs) -> dict[str, Any]:
-    """The parts of an action's key by name.
+    """The parts of an action's key by name, with the luggage that `why` shows.
 
     `inputs`, `deps`, `requires_files`, `infer` and `exact` enter as what they select, not as what was written.
     """
@@ -60,33 +65,52 @@ def action_manifest(what: Gate | Action, inputs: Inputs) -> dict[str, Any]:
     return {
         "command": what.cmd,
         "env": dict(what.env),
-        "requires": sorted(what.requires) if isinstance(what, Gate) else [],
+        "requires": [_required(name, name in what.keyed) for name in sorted(what.requires)] if isinstance(what, Gate) else [],
         "platform": what.arch if isinstance(what, Gate) else "",
         "gpus": what.gpus if isinstance(what, Gate) else 0,
-        "toolchains": {},
+        "toolchains": toolchain_parts(inputs),
         "salt": what.salt if isinstance(what, Gate) else "",
         "expects": dict(what.expects) if isinstance(what, Gate) else {},
         "outs": [] if gate else sorted(what.outs) if isinstance(what, Action) else [],
-        "inputs": entries(inputs.items),
+        "inputs": [item.row() for item in inputs.items],
+        "whole_tree": inputs.whole_tree,
     }
 
 
-def action_key(manifest: Mapping[str, Any]) -> str:
-    """The digest of an action: equal keys are the same proof."""
-    return digest("action", manifest)
+def _required(name: str, keyed: bool) -> str | list[str | None]:
+    """A variable's name, and, where its value was declared to count, the digest of that (None: it is not set here)."""
+    return [name, value_digest(name)] if keyed else name
+
+
+def toolchain_parts(inputs: Inputs) -> dict[str, Any]:
+    """What the toolchains say, whatever they are called; nothing where there is none."""
+    if not inputs.toolchains:
+        return {}
+    return {
+        "lock": [list(row) for row in inputs.locks],
+        "image": sorted({tool.image for tool in inputs.toolchains if tool.image}),
+        "versions": sorted({f"{name} {text}" for tool in inputs.toolchains for name, text in tool.versions}),
+    }
+
+
+def toolchain_digest(target: Toolchain, inputs: Inputs) -> str:
+    return digest("toolchain", {"name": str(target.label), "says": toolchain_parts(inputs)})
 
 
 def perf_key(gate: Gate, compared: str) -> str:
     """The key of a perf gate without a contract: what is compared, and how."""
-    return digest("perf", {"compared": compared, "metric": gate.metric, "better": gate.better, "salt": gate.salt})
+    parts = {"compared": compared, "metric": gate.metric, "better": gate.better, "salt": gate.salt}
+    return digest("perf", parts | ({"ratchet": True} if gate.ratchet else {}))
+
+
+def perf_contract_key(gate: Gate, before: str, after: str, budget: PerfBudget) -> str:
+    """The key of one contract's budget: both actions that are compared, what of them, and how far they may lie apart."""
+    parts = {"baseline": before, "metric": budget.metric, "budget_pct": float(budget.budget_pct)}
+    return digest("perf.contract", {"gate": perf_key(gate, after), **parts})
 
 
 def leaf_digest(target: Files | Python, inputs: Inputs) -> str:
-    return digest(target.kind, {"name": str(target.label), "inputs": entries(inputs.items)})
-
-
-def bundle_digest(target: Bundle, digests: Mapping[Label, str]) -> str:
-    return digest("bundle", [[str(label), digests[label]] for label in target.members])
+    return digest(target.kind, {"name": str(target.label), "inputs": content(item.row() for item in inputs.items)})
 
 
 _CONTRACT_FIELDS = tuple(field.name for field in dataclasses.fields(Contract))

@@ -12,6 +12,7 @@ from posixpath import dirname
 
 from ..git.objects import EMPTY_TREE, TREE, Objects
 from ..git.snapshot import Trace
+from ..inputs.names import NATIVE, STANDARD
 
 __all__ = ["Moved", "Witness", "moved"]
 
@@ -21,10 +22,11 @@ _MANY = 8
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A trace made short: paths that were looked up, and folders below which everything counts."""
+    """A trace made short: paths that were looked up, folders below which everything counts, files that were read."""
 
     looked: frozenset[str]
     whole: frozenset[str]
+    read: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, trace: Trace) -> Witness:
@@ -37,16 +39,27 @@ class Witness:
         whole = trace.whole | {folder for folder, count in counts.items() if folder and count > _MANY}
         whole = {path for path in whole if not any(above in whole for above in _above(path))}
         looked = {path for path in trace.looked if path not in whole and not any(above in whole for above in _above(path))}
-        return cls(frozenset(looked), frozenset(whole))
+        return cls(frozenset(looked), frozenset(whole), frozenset(trace.read))
 
     @staticmethod
     def same(kept: Sequence[Iterable[str]], change: Moved) -> bool:
         """Whether every answer is the same on both sides; the witness is given as `to_json` wrote it."""
-        looked, whole = kept
+        looked, whole, _ = kept
+        if change.unsettling:
+            return False
         return change.paths.isdisjoint(looked) and change.touched.isdisjoint(whole)
 
+    @staticmethod
+    def hits(kept: Sequence[Iterable[str]], change: Moved) -> frozenset[str] | None:
+        """The differing paths that the witness asked about; None where the bytes of one of them were read."""
+        if change.unsettling:
+            return None
+        looked, whole, read = (frozenset(part) for part in kept)
+        hit = {path for path in change.paths if path in looked or path in whole or any(above in whole for above in _above(path))}
+        return frozenset(hit) if hit.isdisjoint(read) else None
+
     def to_json(self) -> list[list[str]]:
-        return [sorted(self.looked), sorted(self.whole)]
+        return [sorted(self.looked), sorted(self.whole), sorted(self.read)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,7 @@ class Moved:
 
     paths: frozenset[str]
     touched: frozenset[str]
+    unsettling: bool = False  # what came or went is looked for in every folder, and so stands in no trace
 
     def any_named(self, name: str) -> bool:
         return any(path == name or path.endswith("/" + name) for path in self.paths)
@@ -73,9 +87,11 @@ def moved(objects: Objects, old: str, new: str, most: int = 50_000) -> Moved | N
     """The difference of two trees, or None where it is so large that nothing is gained by knowing it."""
     paths: set[str] = set()
     pending = [("", old, new)]
+    unsettling = False
     while pending:
         prefix, one, two = pending.pop()
         before, after = objects.tree(one), objects.tree(two)
+        unsettling = unsettling or any(_unsettles(name) for name in before.keys() ^ after.keys())
         for name in before.keys() | after.keys():
             was, now = before.get(name), after.get(name)
             if was == now:
@@ -90,7 +106,12 @@ def moved(objects: Objects, old: str, new: str, most: int = 50_000) -> Moved | N
                 pending.append((path + "/", *sides))
         if len(paths) > most:
             return None
-    return Moved(frozenset(paths), frozenset(_and_above(paths)))
+    return Moved(frozenset(paths), frozenset(_and_above(paths)), unsettling)
+
+
+def _unsettles(name: str) -> bool:
+    """Native modules, and names that stand in for the standard library's: inference lists folders for them."""
+    return name.endswith(NATIVE) or name.removesuffix(".py") in STANDARD
 
 
 def _and_above(paths: Iterable[str]) -> set[str]:

@@ -13,23 +13,26 @@ from typing import Any
 from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean
 from ..label import CONTRACTS, MERGES, Label, Pattern, parse_pattern
 from ..load.cycles import cycles, shown_cycle
-from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Target, WorkspaceDecl
+from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Target, Toolchain, WorkspaceDecl
 
 __all__ = ["Graph", "build_graph", "edges_of"]
 
 
 def edges_of(target: Target) -> tuple[Label, ...]:
     """The labels that a target depends on directly, without repeats."""
-    if isinstance(target, (Files, Python, Action)):
-        found: Iterable[Label] = target.deps
+    found: Iterable[Label] = ()
+    if isinstance(target, (Files, Python)):
+        found = target.deps
+    elif isinstance(target, Action):
+        found = [*target.deps, *target.toolchains]
     elif isinstance(target, Gate):
-        found = [*target.deps, *([Label.of_gate(target.compare_gate)] if target.compare_gate else [])]
+        found = [*target.deps, *target.toolchains, *([Label.of_gate(target.compare_gate)] if target.compare_gate else [])]
     elif isinstance(target, Bundle):
         found = target.members
     elif isinstance(target, Contract):
         gates = [*target.required, *([target.perf.gate] if target.perf else [])]
         found = [Label.of_gate(gate) for gate in gates]
-    else:
+    elif isinstance(target, Merge):
         found = [target.contract, *target.after]
     return tuple(dict.fromkeys(found))
 
@@ -244,6 +247,7 @@ def build_graph(
     # Where the gates could not be read, that is the fault; that every contract misses its gates would only hide it.
     blind = bool(wrong) and not any(isinstance(target, Gate) for target in known.values())
     for label, target in known.items():
+        tools = target.toolchains if isinstance(target, (Gate, Action)) else ()
         for dep in edges[label]:
             if dep in known or isinstance(target, Merge):
                 continue
@@ -253,7 +257,11 @@ def build_graph(
             hint = did_you_mean(dep.short, [one.short for one in known if one.package == dep.package or dep.gate_id])
             name = f"contract {target.issue}" if isinstance(target, Contract) else label.short
             wrong.append(
-                Fault(f"{name} needs {dep.short}, and there is no such target", _place(target, "deps", "gates.required"), hint)
+                Fault(
+                    f"{name} needs {dep.short}, and there is no such target",
+                    _place(target, *(["toolchains"] if dep in tools else []), "deps", "gates.required"),
+                    hint,
+                )
             )
             edges[label] = tuple(one for one in edges[label] if one != dep)
         if isinstance(target, (Files, Python, Action, Gate)):
@@ -266,6 +274,15 @@ def build_graph(
                             "deps are files, python or action targets",
                         )
                     )
+        for dep in tools:
+            if dep in known and not isinstance(known[dep], Toolchain):
+                wrong.append(
+                    Fault(
+                        f"{label.short} wants {dep.short} as a toolchain, and that is a {known[dep].kind}",
+                        _place(target, "toolchains"),
+                        "declare [toolchain.NAME] in a BUILD.toml",
+                    )
+                )
         if isinstance(target, Gate) and target.compare_gate:
             other_gate = known.get(Label.of_gate(target.compare_gate))
             if isinstance(other_gate, Gate) and other_gate.gate_kind != "command":

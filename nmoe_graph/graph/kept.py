@@ -26,6 +26,7 @@ _RECORDS: dict[str, type[Any]] = {
         model.Merge,
         model.PerfBudget,
         model.Python,
+        model.Toolchain,
         model.WorkspaceDecl,
     )
 }
