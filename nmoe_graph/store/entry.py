@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
-__all__ = ["quarantine", "read_entry", "write_entry"]
+__all__ = ["open_entry", "quarantine", "read_entry", "write_entry"]
 
 _MAGIC = b"nmoe-graph-entry 1"
 
@@ -33,7 +32,7 @@ def write_entry(path: Path, kind: str, key: str, body: bytes) -> None:
         OSError: the disk is full, read-only or broken; nothing of the entry is visible then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     header = b"%s %s %s %d %s\n" % (_MAGIC, kind.encode(), key.encode(), len(body), _seal(kind, key, body).encode())
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -67,6 +66,14 @@ def read_entry(path: Path, kind: str, key: str | None = None) -> bytes | None:
         data = path.read_bytes()
     except OSError:
         return None
+    body = open_entry(data, kind, key)
+    if body is None:
+        quarantine(path)
+    return body
+
+
+def open_entry(data: bytes, kind: str, key: str | None = None) -> bytes | None:
+    """The body of an entry's bytes, or None where they are damaged or another's."""
     head, newline, body = data.partition(b"\n")
     fields = head.split(b" ")
     if newline and len(fields) == 6 and b" ".join(fields[:2]) == _MAGIC:
@@ -77,7 +84,6 @@ def read_entry(path: Path, kind: str, key: str | None = None) -> bytes | None:
         whole = fields[4] == b"%d" % len(body) and fields[5].decode("latin-1") == _seal(said_kind, said_key, body)
         if whole and said_kind == kind and key in (None, said_key):
             return body
-    quarantine(path)
     return None
 
 
@@ -87,6 +93,6 @@ def quarantine(path: Path) -> None:
     try:
         aside = root / "quarantine"
         aside.mkdir(exist_ok=True)
-        os.rename(path, aside / f"{path.name}.{secrets.token_hex(4)}")
+        os.rename(path, aside / f"{path.name}.{os.urandom(4).hex()}")
     except OSError:
         pass

@@ -15,17 +15,16 @@ import json
 import math
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..model import Output, Result, Verdict
+from ..result import Output, Result, Verdict
 from .entry import read_entry, write_entry
 
-__all__ = ["Store", "result_from_json", "result_to_json"]
+__all__ = ["Shared", "Store", "result_from_json", "result_to_json"]
 
 _KEY = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -76,11 +75,16 @@ def result_from_json(data: Any) -> Result | None:
         return None
 
 
+#: What others have proven under an action key within a time limit, if it counts here.
+Shared = Callable[[str, int, bool], Result | None]
+
+
 class Store:
     """Results by action key, by commit, by label.  No method raises for what a disk does."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: Shared | None = None) -> None:
         self.root = root
+        self._shared = shared
 
     # -- blobs -----------------------------------------------------------------------------------------------------------------
 
@@ -96,6 +100,9 @@ class Store:
         digest = hashlib.sha256(data).hexdigest()
         if self.blob(digest) is None:
             write_entry(self._blob_path(digest), "blob", digest, data)
+        else:
+            with contextlib.suppress(OSError):
+                os.utime(self._blob_path(digest))  # wanted again: old enough to be cleaned away is counted from now
         return digest
 
     def blob(self, digest: str) -> bytes | None:
@@ -112,7 +119,7 @@ class Store:
         try:
             kept = Result(**{**_fields(result), "log_digest": self.put_blob(log), "log_bytes": len(log)})
             body = json.dumps(result_to_json(kept), sort_keys=True).encode()
-            stamp = f"{re.sub(r'[^0-9]', '', kept.started)[:14] or '0'}-{secrets.token_hex(6)}"
+            stamp = f"{re.sub(r'[^0-9]', '', kept.started)[:14] or '0'}-{os.urandom(6).hex()}"
             write_entry(self.root / "results" / kept.action_key[:2] / kept.action_key / stamp, "result", kept.action_key, body)
         except OSError as error:
             if warn is not None:
@@ -143,7 +150,12 @@ class Store:
         return self._read(self.root / "results" / action_key[:2] / action_key, action_key) if _KEY.match(action_key) else []
 
     def proof(self, action_key: str, *, timeout_s: int, accept_flaky: bool = False) -> Result | None:
-        """The oldest run that proves the action: it passed, within the present limit, and its outputs are intact."""
+        """What proves the action: a run on this machine, or else what others proved, if the ledger and its policy say so."""
+        own = self.own_proof(action_key, timeout_s=timeout_s, accept_flaky=accept_flaky)
+        return self._shared(action_key, timeout_s, accept_flaky) if own is None and self._shared is not None else own
+
+    def own_proof(self, action_key: str, *, timeout_s: int, accept_flaky: bool = False) -> Result | None:
+        """The oldest run here that proves the action: it passed, within the present limit, and its outputs are intact."""
         for result in self.results(action_key):
             if not result.verdict.proves(accept_flaky) or result.duration_s > timeout_s:
                 continue
@@ -165,19 +177,61 @@ class Store:
         return [result for result in self.all() if result.label == label]
 
     def by_commit(self, prefix: str) -> list[Result]:
-        """The runs at a commit, given whole or by a prefix that is unique among the commits with results.
+        """The runs at a commit, or else at a tree, or else of an action key, given whole or by a prefix that is unique.
 
         Raises:
-            UsageError: no commit, or an ambiguous one.
+            UsageError: no such name, or an ambiguous one.
         """
         prefix = prefix.lower()
-        if not re.fullmatch(r"[0-9a-f]{4,40}", prefix):
-            raise UsageError(f"{prefix[:60]} is neither a label nor a commit", hint="a label, a ref, or at least 4 digits of a SHA")
-        found = [result for result in self.all() if result.commit and result.commit.startswith(prefix)]
-        commits = sorted({str(result.commit) for result in found})
-        if len(commits) > 1:
-            raise UsageError(f"{prefix} is ambiguous: {', '.join(commit[:12] for commit in commits[:5])}", hint="give more digits")
-        return found
+        if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
+            raise UsageError(
+                f"{prefix[:60]} is neither a label nor a commit",
+                hint="a label, a ref, or at least 4 digits of a commit, a tree or an action key",
+            )
+        listed = self.all()
+        for attribute in ("commit", "tree", "action_key"):
+            found = [result for result in listed if (getattr(result, attribute) or "").startswith(prefix)]
+            names = sorted({str(getattr(result, attribute)) for result in found})
+            if len(names) > 1:
+                raise UsageError(f"{prefix} is ambiguous: {', '.join(name[:12] for name in names[:5])}", hint="give more digits")
+            if found:
+                return found
+        return []
+
+    # -- use -------------------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While this is held, nothing that a proof needs is cleaned away.  Where locks cannot be had, it holds nothing."""
+        descriptor = self._lock_file("in-use")
+        try:
+            if descriptor is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    @contextlib.contextmanager
+    def unused(self, wait_s: float) -> Iterator[bool]:
+        """True while nobody uses the store and nobody can begin to; False where somebody still does after `wait_s`."""
+        descriptor = self._lock_file("in-use")
+        held = False
+        try:
+            until = time.monotonic() + wait_s
+            while descriptor is not None and not held:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    held = True
+                except OSError:
+                    if time.monotonic() >= until:
+                        break
+                    time.sleep(0.05)
+            yield held
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def log(self, result: Result) -> bytes | None:
         """The log of a result, verified; None where it is gone."""
@@ -247,7 +301,7 @@ class Store:
                         if descriptor >= 0:
                             os.close(descriptor)
                     held = []
-                    time.sleep(0.1 + secrets.randbelow(100) / 1000)
+                    time.sleep(0.1 + os.urandom(1)[0] / 2560)
             yield tuple(gpu for gpu, _ in held)
         finally:
             for _, descriptor in held:
