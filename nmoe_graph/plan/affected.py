@@ -6,11 +6,14 @@ A target is affected exactly when its digest differs, so this cannot disagree wi
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Affected", "Change", "Cause", "difference", "explain"]
+from ..errors import Fault
+from .control import ControlChange
+
+__all__ = ["Affected", "AffectedReport", "Cause", "Change", "difference", "explain", "way_to"]
 
 
 class Cause(enum.StrEnum):
@@ -85,6 +88,53 @@ class Affected:
         }
 
 
+@dataclass(frozen=True)
+class AffectedReport:
+    """The targets whose digest differs between two snapshots.  `at` is "" for the work tree."""
+
+    since: str
+    base: str
+    at: str
+    commit: str | None
+    targets: tuple[Affected, ...]
+    warnings: tuple[Fault, ...] = ()
+    control_plane: tuple[ControlChange, ...] = ()  # what of the change judges it
+
+    def __iter__(self) -> Iterator[Affected]:
+        return iter(self.targets)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def labels(self) -> list[str]:
+        """The labels that exist at the newer snapshot, sorted."""
+        return [one.label for one in self.targets if one.exists]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "nmoe-graph/affected@1",
+            "since": self.since,
+            "base": self.base,
+            "at": self.at or None,
+            "commit": self.commit,
+            "targets": [one.to_dict() for one in self.targets],
+            "control_plane": [one.to_dict() for one in self.control_plane],
+            "warnings": [fault.to_dict() for fault in self.warnings],
+        }
+
+    def _repr_html_(self) -> str:
+        from ..markup import table
+
+        rows = [
+            [one.label, one.kind, "; ".join(change.words() for change in one.reasons), _proven(one.proven)] for one in self.targets
+        ]
+        return table(["target", "kind", "why", "proven"], rows, f"affected since {self.since}")
+
+
+def _proven(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"
+
+
 class _Row(Protocol):
     @property
     def kind(self) -> str: ...
@@ -111,6 +161,21 @@ def _by_path(manifest: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {row[0]: row for row in manifest.get("inputs", ())}
 
 
+def way_to(path: str, rows: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+    """The chain from a target to one of its inputs, the target's end first, without the input itself.
+
+    `rows` are a manifest's inputs by path: path, mode, form, digest, reason, labels that lead there, the input that needs it.
+    """
+    steps: list[str] = []
+    row = rows.get(path, ())
+    while len(row) > 6:
+        if not row[6] or row[6] in steps:
+            return (*row[5], *reversed(steps))
+        steps.append(row[6])
+        row = rows.get(row[6], ())
+    return tuple(reversed(steps))
+
+
 _SIMPLE = (
     ("command", Cause.COMMAND),
     ("env", Cause.ENVIRONMENT),
@@ -131,7 +196,9 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any], tree_paths: Iterable
     """
     found: list[Change] = []
     for name, cause in _SIMPLE:
-        if old.get(name) != new.get(name):
+        if name == "toolchains" and isinstance(old.get(name), dict) and isinstance(new.get(name), dict):
+            found += _toolchain_changes(old[name], new[name])
+        elif old.get(name) != new.get(name):
             found.append(
                 Change(
                     cause, "" if name in ("command", "salt") else name, before=_short(old.get(name)), after=_short(new.get(name))
@@ -143,7 +210,7 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any], tree_paths: Iterable
         if one is not None and two is not None and one[:4] == two[:4]:
             continue
         row = two or one or []
-        via, reason = tuple(row[5]) if len(row) > 5 else (), str(row[4]) if len(row) > 4 else ""
+        via, reason = way_to(path, after if two else before), str(row[4]) if len(row) > 4 else ""
         if row[2] == "tree":
             inside = [each for each in tree_paths if not path or each == path or each.startswith(path + "/")]
             found += [Change(Cause.INPUT_CHANGED, each, (), str(new.get("whole_tree") or reason)) for each in inside[:100]]
@@ -163,6 +230,20 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any], tree_paths: Iterable
             digests = (f"{one[1]:o}", f"{two[1]:o}")
         found.append(Change(cause, path, via, reason, *digests))
     return tuple(found)
+
+
+def _toolchain_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    before, after = dict(old.get("lock", ())), dict(new.get("lock", ()))
+    found = [
+        Change(Cause.TOOLCHAIN, path, before=before.get(path, ""), after=after.get(path, ""))
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+    for name in ("image", "versions"):
+        one, two = old.get(name, []), new.get(name, [])
+        if one != two:
+            found.append(Change(Cause.TOOLCHAIN, name, before=_short(", ".join(one)), after=_short(", ".join(two))))
+    return found
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,65 @@
+"""Control plane: the part of a change that reaches for what judges it.
+
+Definitions, contracts, signers, lock files and the engine itself say what is proven, by whom and how.  A change that touches one
+of them is judged by the rules of its base, and people are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..digest.rules import BUILD_FILE, Rules
+
+__all__ = ["ControlChange", "control_plane", "control_words"]
+
+#: The engine's own folder, where a repository carries it, and what drives it.
+_ENGINE = ("nmoe_graph/", ".github/workflows/")
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ControlChange:
+    """One path of a change that judges it."""
+
+    path: str
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": self.path, "why": self.why}
+
+    def words(self) -> str:
+        return f"{self.path} ({self.why})"
+
+
+def control_plane(paths: Iterable[str], *sides: Rules) -> tuple[ControlChange, ...]:
+    """The paths among these that judge, by what either side says of itself; sorted by path."""
+    from ..load.globs import Glob
+
+    globs = [Glob(one) for side in sides for one in side.contracts]
+    gates, signers = {side.gates for side in sides} - {""}, {side.signers for side in sides} - {""}
+    locks = {path for side in sides for path in side.locks}
+    found: dict[str, str] = {}
+    for path in paths:
+        if path.rpartition("/")[2] == BUILD_FILE:
+            found[path] = "targets, and what the workspace is"
+        elif path in gates:
+            found[path] = "gates and bundles"
+        elif path in signers:
+            found[path] = "who may prove"
+        elif path in locks:
+            found[path] = "a toolchain"
+        elif path.startswith(_ENGINE):
+            found[path] = "the engine"
+        elif any(one.matches(path) for one in globs):
+            found[path] = "a contract"
+    return tuple(ControlChange(path, found[path]) for path in sorted(found))
+
+
+def control_words(changes: tuple[ControlChange, ...]) -> str:
+    """One line for people; "" where a change touches nothing of the kind."""
+    if not changes:
+        return ""
+    more = f" and {len(changes) - _MOST_NAMED} more" if len(changes) > _MOST_NAMED else ""
+    return f"control plane: {', '.join(one.words() for one in changes[:_MOST_NAMED])}{more}"
