@@ -1,0 +1,1 @@
+"""Results to evidence: what a signed statement proves at a commit, and what a pull request may say of itself."""
