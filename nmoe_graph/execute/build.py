@@ -20,8 +20,9 @@ from ..inputs.gather import Form, Input
 from ..label import Label
 from ..model import Action, Gate, InputFile, Job, Result, Verdict
 from ..store.local import Store
-from .host import host_archs, host_gpus
+from .host import host_archs, host_gpus, lacking
 from .local import prove
+from .perf import PerfJudge
 
 __all__ = ["Builder", "Events"]
 
@@ -57,21 +58,37 @@ class _Silent:
 class Builder:
     """Proves the gates of one analysed snapshot."""
 
-    def __init__(self, analysis: Analysis, store: Store, hidden: tuple[str, ...], events: Events | None = None) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        store: Store,
+        hidden: tuple[str, ...],
+        events: Events | None = None,
+        perf: PerfJudge | None = None,
+    ) -> None:
+        self._perf = perf
         self._analysis, self._store, self._hidden = analysis, store, hidden
         self._events: Events = events or _Silent()
         self._cancelled = threading.Event()
         self._outputs: dict[Label, Result] = {}
+        self._listed: bytes | None = None
         self._prepare = threading.RLock()  # dulwich and the memo are not made for threads
 
     # -- the run ---------------------------------------------------------------------------------------------------------------
 
     def build(self, chosen: Sequence[Label], *, keep_going: bool, jobs: int | None, dry_run: bool, use_cache: bool) -> BuildReport:
         """Prove the gates that the labels stand for, and make the actions among them."""
+        with self._store.in_use():
+            return self._build(chosen, keep_going, jobs, dry_run, use_cache)
+
+    def _build(self, chosen: Sequence[Label], keep_going: bool, jobs: int | None, dry_run: bool, use_cache: bool) -> BuildReport:
         graph = self._analysis.graph
         actions = [target for label in chosen if isinstance(target := graph.targets[label], Action)]
         items: list[Gate | Action] = [*graph.gates_of(chosen), *actions]
         items.sort(key=lambda item: item.label)
+        budgets = self._perf.budgets(chosen) if self._perf is not None else []
+        judged = {gate.label for _, _, gate in budgets}
+        items = [item for item in items if item.label not in judged]
         outcomes: dict[Label, GateOutcome] = {}
         todo: list[Gate | Action] = []
         for item in items:
@@ -87,7 +104,13 @@ class Builder:
                 outcomes[item.label] = self._outcome(item, Verdict.NOT_RUN, "would run")
         else:
             self._run_all(todo, outcomes, keep_going, jobs or min(4, os.cpu_count() or 1), use_cache)
-        rows = tuple(outcomes[item.label] for item in items)
+        listed = [outcomes[item.label] for item in items]
+        for contract, budget, gate in budgets:
+            assert self._perf is not None
+            compared = outcomes[Label.of_gate(gate.compare_gate or "")]
+            listed.append(self._perf.judge(contract, budget, gate, compared))
+            self._events.finished(listed[-1])
+        rows = tuple(sorted(listed, key=lambda row: (row.label, row.reason)))
         return BuildReport(rows, self._exit_code(rows))
 
     def _exit_code(self, rows: Sequence[GateOutcome]) -> int:
@@ -161,28 +184,30 @@ class Builder:
         proof = self._proof(item, key) if use_cache else None
         if proof is not None:
             where = f"at {proof.commit[:12]}" if proof.commit else "in a dirty work tree"
-            return self._outcome(item, proof.verdict, f"proven {where}", proof, cached=True)
+            whose = f", {proof.reason}" if proof.reason else ""
+            return self._outcome(item, proof.verdict, f"proven {where}{whose}", proof, cached=True)
         inputs = self._analysis.inputs(item.label)
         if inputs.problems:
             return self._outcome(item, Verdict.FAILED, inputs.problems[0])
-        if isinstance(item, Gate):
-            return self._not_here(item)
-        return None
+        reason = self.why_not_here(item)
+        return self._outcome(item, Verdict.NOT_RUN, reason) if reason else None
 
     def _proof(self, item: Gate | Action, key: str) -> Result | None:
         accept = item.accept_flaky if isinstance(item, Gate) else False
         return self._store.proof(key, timeout_s=item.timeout_s, accept_flaky=accept)
 
-    def _not_here(self, gate: Gate) -> GateOutcome | None:
-        wants = []
-        if gate.arch and gate.arch not in host_archs():
-            wants.append(gate.arch)
-        if gate.gpus > len(host_gpus()):
-            wants.append(f"{gate.gpus} GPU{'s' if gate.gpus > 1 else ''}")
+    def why_not_here(self, item: Gate | Action) -> str:
+        """What a gate needs and this machine is not; empty where it can run here."""
+        wants = lacking(self._analysis.inputs(item.label).toolchains)
+        for label in self._actions_below(item):
+            wants += [one for one in lacking(self._analysis.inputs(label).toolchains) if one not in wants]
+        if isinstance(item, Gate) and item.arch and item.arch not in host_archs():
+            wants.append(item.arch)
+        if isinstance(item, Gate) and item.gpus > len(host_gpus()):
+            wants.append(f"{item.gpus} GPU{'s' if item.gpus > 1 else ''}")
         if not wants:
-            return None
-        reason = f"{_NOT_HERE} {' and '.join(wants)}, and no executor is configured that has them; run it on such a machine"
-        return self._outcome(gate, Verdict.NOT_RUN, reason)
+            return ""
+        return f"{_NOT_HERE} {' and '.join(wants)}, and no executor is configured that has them; run it on such a machine"
 
     def _check_requires(self, gates: Sequence[Gate]) -> None:
         missing: dict[str, list[str]] = {}
@@ -200,7 +225,7 @@ class Builder:
         label = str(item.label)
         try:
             with self._prepare:
-                job = self._job(item)
+                job = self.job(item)
             if isinstance(job, str):
                 return self._outcome(item, Verdict.FAILED, job)
             self._events.started(label)
@@ -220,7 +245,7 @@ class Builder:
 
     # -- jobs ------------------------------------------------------------------------------------------------------------------
 
-    def _job(self, item: Gate | Action) -> Job | str:
+    def job(self, item: Gate | Action) -> Job | str:
         """The job of a gate or an action, or the reason why it fails before it runs."""
         inputs = self._analysis.inputs(item.label)
         files: dict[str, InputFile] = {}
@@ -252,9 +277,19 @@ class Builder:
             outs=() if gate else item.outs if isinstance(item, Action) else (),
             own_modules=tuple(sorted(self._analysis.gatherer.own_modules() | set(inputs.own_modules))),
             hidden=self._hidden,
+            writable=tuple(os.environ[name] for name in gate.writable) if gate else (),
+            names=self._names,
             commit=snapshot.commit,
             tree=snapshot.tree,
+            expects=gate.expects if gate else (),
         )
+
+    def _names(self) -> bytes:
+        """Every path of the snapshot, a line each, between line ends."""
+        with self._prepare:
+            if self._listed is None:
+                self._listed = b"\n" + b"".join(os.fsencode(path) + b"\n" for path, _, _ in self._analysis.snapshot.walk())
+        return self._listed
 
     def _actions_below(self, item: Gate | Action) -> list[Label]:
         """Actions whose outs are inputs: those reached through deps without passing another action."""
@@ -283,7 +318,7 @@ class Builder:
             key = self._analysis.digest(label)
             if inputs.problems:
                 return Result(key, str(label), Verdict.FAILED, inputs.problems[0])
-            job = self._job(action)
+            job = self.job(action)
             if isinstance(job, str):
                 return Result(key, str(label), Verdict.FAILED, job)
             self._events.started(str(label))

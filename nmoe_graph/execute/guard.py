@@ -1,11 +1,13 @@
 """Loaded by Python itself in every Python process of a gate, as `sitecustomize`; not imported by nmoe-graph.
 
-Two promises that a folder alone cannot keep: a module of the workspace never resolves to an installed copy, and a file of the
-checkout that is no input is never opened.  A breach raises in the gate, and leaves a mark, since a program may swallow errors.
+Promises that a folder alone cannot keep: a module of the workspace never resolves to an installed copy, a file of the checkout
+that is no input is never opened, nothing is written outside.  A breach raises in the gate, and leaves a mark, since a program
+may swallow errors.  What is asked for by a name that the workspace has and the sandbox has not is marked too.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 
@@ -17,6 +19,7 @@ _BOX = os.environ.get("NMOE_GRAPH_BOX", "")
 _OWN = frozenset(filter(None, os.environ.get("NMOE_GRAPH_OWN", "").split(",")))
 _HIDDEN = tuple(filter(None, os.environ.get("NMOE_GRAPH_HIDDEN", "").split("\x1f")))
 _ALLOWED = tuple(filter(None, os.environ.get("NMOE_GRAPH_ALLOWED", "").split("\x1f")))
+_WRITABLE = tuple(filter(None, os.environ.get("NMOE_GRAPH_WRITABLE", "").split("\x1f")))
 _MARKS = os.environ.get("NMOE_GRAPH_MARKS", "")
 
 
@@ -27,6 +30,9 @@ def _mark(text: str) -> None:
         os.close(descriptor)
     except OSError:
         pass
+
+
+_lstat = os.lstat
 
 
 def _below(path: str, folders: tuple[str, ...]) -> bool:
@@ -70,34 +76,123 @@ _CHANGES = {
     **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod", "os.chown", "os.utime"), 1),
     **dict.fromkeys(("os.rename", "os.link"), 2),
 }
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+#: What every program may write: devices, its own process.
+_FREE = ("/dev", "/proc")
+_ROOT = os.path.join(_BOX, "box")
+_told: set[str] = set()
+
+
+def _tell(kind: str, name: str) -> None:
+    text = f"{kind}\t{name}"
+    if text not in _told and len(_told) < 200:
+        _told.add(text)
+        _mark(text)
+
+
+def _in_workspace(name: str) -> bool:
+    """Whether the snapshot has a file of this name, or a folder."""
+    try:
+        descriptor = os.open(os.path.join(_BOX, "names"), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as names:
+            line = b"\n" + os.fsencode(name)
+            return names.find(line + b"\n") >= 0 or names.find(line + b"/") >= 0
+    finally:
+        os.close(descriptor)
+
+
+def _look(kind: str, path: Any) -> None:
+    """Note that something of the workspace was asked for which is not here."""
+    if isinstance(path, (str, bytes)) and _BOX:
+        full = os.path.abspath(os.fsdecode(path))
+        if _below(full, (_ROOT,)) and full != _ROOT and not _exists(full) and _in_workspace(full[len(_ROOT) + 1 :]):
+            _tell(kind, full[len(_ROOT) + 1 :])
+
+
+def _exists(path: str) -> bool:
+    try:
+        _lstat(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _asked_by_the_import_system() -> bool:
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name not in (__name__, "sitecustomize"):
+            return str(name).startswith("importlib._bootstrap")
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    for path in args[: _READS.get(event) or _CHANGES.get(event, 0)]:
+    if event not in _READS and event not in _CHANGES and event != "os.symlink":
+        return
+    writes = event not in _READS
+    if event == "open":
+        mode, flags = args[1], args[2]
+        writes = bool(set(str(mode or "")) & set("wax+")) or bool(isinstance(flags, int) and flags & _WRITING)
+    paths = args[1:2] if event == "os.symlink" else args[: _READS.get(event) or _CHANGES.get(event, 0)]
+    for path in paths:
         if isinstance(path, (str, bytes)):
-            _check(event, os.fsdecode(path))
-    if event == "os.symlink":
-        _check(event, os.fsdecode(args[1]))
+            _check(event, os.fsdecode(path), writes)
+            if event == "open" and not writes:
+                _look("read", path)
+    if event in ("os.listdir", "os.scandir") and not _asked_by_the_import_system():
+        path = args[0] if isinstance(args[0], (str, bytes)) else "."
+        full = os.path.abspath(os.fsdecode(path))
+        if _below(full, (_ROOT,)):
+            _tell("list", os.path.relpath(full, _ROOT))
 
 
-def _check(event: str, path: str) -> None:
+def _check(event: str, path: str, writes: bool) -> None:
     if not path or path.startswith("\0"):
         return
     full = os.path.abspath(path)
     if not _below(full, _HIDDEN):
         full = os.path.realpath(full)
-    if _below(full, _HIDDEN) and not _below(full, (_BOX, *_ALLOWED)):
+    if _below(full, _HIDDEN) and not _below(full, (_BOX, *_ALLOWED, *_WRITABLE)):
         hidden = max((folder for folder in _HIDDEN if _below(full, (folder,))), key=len)
         name = os.path.relpath(full, hidden)
-        _mark(f"{'read' if event in _READS else 'change'}\t{name}")
+        _tell("change" if event not in _READS else "read", name)
         raise PermissionError(1, "not among the inputs of this gate; add it to inputs", name)
+    if writes and not _below(full, (_BOX, *_FREE, *_WRITABLE)):
+        _tell("write", full)
+        raise PermissionError(1, "a gate writes in its own folder only", full)
+
+
+def _watch_stat() -> None:
+    """Looking whether a file is there raises no audit event: so the three functions that look are wrapped."""
+    for name in ("stat", "lstat", "access"):
+        real = getattr(os, name)
+
+        def asked(path: Any, *args: Any, _real: Any = real, **more: Any) -> Any:
+            try:
+                found = _real(path, *args, **more)
+            except FileNotFoundError:
+                _look("stat", os.fspath(path) if hasattr(path, "__fspath__") else path)
+                raise
+            if found is False:
+                _look("stat", os.fspath(path) if hasattr(path, "__fspath__") else path)
+            return found
+
+        asked.__name__, asked.__doc__ = name, real.__doc__
+        for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
+            if real in able:
+                able.add(asked)
+        setattr(os, name, asked)
 
 
 if _BOX:
     if _OWN:
         sys.meta_path.insert(0, _OwnModules())
-    if _HIDDEN:
-        sys.addaudithook(_hook)
+    sys.addaudithook(_hook)
+    _watch_stat()
     # Another sitecustomize may have been meant to run.
     _here = os.path.dirname(os.path.abspath(__file__))
     for _folder in sys.path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import stat
 import threading
@@ -12,8 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from ..errors import HostError
+from ..excerpt import one_line, plain
 from ..model import Job, Output, Result, Verdict
+from ..safe import ALL_BUT_PATHS, redact
 from ..store.local import Store
+from .evidence import Evidence
+from .fingerprint import fingerprint
 from .host import host_gpus
 from .process import Ended, run_command
 from .sandbox import Sandbox, choose_means
@@ -25,14 +28,6 @@ Warn = Callable[[str], None]
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _fingerprint(job: Job) -> tuple[tuple[str, str], ...]:
-    """What the host was: nothing in it names a machine."""
-    found = {"os": platform.system().lower(), "arch": platform.machine(), "python": platform.python_version()}
-    if job.gpus:
-        found["gpus"] = str(len(host_gpus()))
-    return tuple(sorted(found.items()))
 
 
 def _verdict(ended: Ended) -> tuple[Verdict, str]:
@@ -50,8 +45,8 @@ def _verdict(ended: Ended) -> tuple[Verdict, str]:
 
 
 def _last_line(log: bytes) -> str:
-    lines = [line.strip() for line in log.decode("utf-8", "replace").splitlines() if line.strip()]
-    return f": {lines[-1][:160]}" if lines else ""
+    lines = [line for line in plain(log[-65_536:].decode("utf-8", "replace")).split("\n") if line.strip()]
+    return f": {one_line(lines[-1], limit=160)}" if lines else ""
 
 
 def _collect(job: Job, box: Sandbox, store: Store) -> tuple[tuple[Output, ...], str]:
@@ -83,12 +78,13 @@ def _attempt(job: Job, store: Store, means: str, gpus: tuple[str, ...], cancelle
         commit=job.commit,
         tree=job.tree,
         means=means,
-        fingerprint=_fingerprint(job),
+        fingerprint=fingerprint(job.gpus),
     )
     with Sandbox(job, means) as box:
         if failure := box.fill():
             return replace(blank, verdict=Verdict.FAILED, reason=failure), failure.encode() + b"\n"
         env = box.environment(gpus)
+        evidence = Evidence(job, box.root, env)
         ended = run_command(box.command(), box.root, env, job.timeout_s, cancelled, stray=f"TMPDIR={env['TMPDIR']}")
         verdict, reason = _verdict(ended)
         outputs: tuple[Output, ...] = ()
@@ -98,18 +94,28 @@ def _attempt(job: Job, store: Store, means: str, gpus: tuple[str, ...], cancelle
             outputs, failure = _collect(job, box, store)
             if failure:
                 verdict, reason = Verdict.FAILED, failure
+        metrics: dict[str, tuple[float, ...]] = {}
+        if verdict is Verdict.PASSED and job.expects:
+            metrics, failure = evidence.judge(ended.log)
+            if failure:
+                verdict, reason = Verdict.FAILED, one_line(f"exit 0, and {failure}")
         log = ended.log
+        if verdict is Verdict.FAILED and not breach and (missed := box.missed(log)):
+            reason = f"{reason}; {missed}"
+        if notes := box.notes():
+            log += b"".join(b"\n[%s]" % note.encode("utf-8", "replace") for note in notes) + b"\n"
         if ended.left_behind:
             log += f"\n[{ended.left_behind} processes outlived the command and were ended]\n".encode()
     return (
         replace(
             blank,
             verdict=verdict,
-            reason=reason,
+            reason=redact(reason, kinds=ALL_BUT_PATHS),
             exit_code=ended.exit_code,
             signal=ended.signal,
             duration_s=ended.duration_s,
             outputs=outputs,
+            metrics=metrics,
         ),
         log,
     )

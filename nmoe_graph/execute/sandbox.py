@@ -1,6 +1,7 @@
 """A fresh folder with exactly the inputs, a scrubbed environment, and the strongest fence that this machine offers.
 
     namespaces   bubblewrap: the checkouts do not exist for the gate, nothing but its own folder can be written
+    landlock     the kernel: no program of the gate can open a file of the checkouts, or write outside its own folder
     audit        a guard inside every Python process: checkouts and installed copies are refused and named
     folder       the fresh folder and the scrubbed environment alone
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import functools
+import json
 import os
 import posixpath
+import re
 import shutil
 import site
 import stat
@@ -21,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import HostError
@@ -29,9 +32,15 @@ from ..model import Job
 
 __all__ = ["MEANS", "Sandbox", "choose_means"]
 
-MEANS = ("namespaces", "audit", "folder")
+MEANS = ("namespaces", "landlock", "audit", "folder")
 _PREFIX = "nmoe-graph-run-"
 _OLD_S = 7 * 86_400
+_DEAD = ".dead"  # at the end of a name: being removed
+_ADD = 'not among its inputs; add inputs = ["{}"]'
+_NOT_FOUND = re.compile(r"(?i)no such file|not found|cannot open|can't open|does not exist|permission denied")
+_WORD = re.compile(r"[\w./+@-]+")
+_MOST_LOG, _MOST_NOTES = 1 << 18, 50
+_LANDLOCK = Path(__file__).with_name("landlock.py")
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -63,6 +72,23 @@ def _bubblewrap() -> str | None:
     return program if done.returncode == 0 else None
 
 
+@functools.cache
+def _landlock() -> bool:
+    """Whether this kernel fences by Landlock, tried on a process of its own."""
+    if not sys.platform.startswith("linux"):
+        return False
+    from .landlock import version
+
+    if not version():
+        return False
+    spec = json.dumps({"hidden": [], "allowed": [], "own": []})
+    probe = [sys.executable, "-I", "-S", str(_LANDLOCK), spec, "--", "true"]
+    try:
+        return subprocess.run(probe, capture_output=True, timeout=10, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def choose_means() -> str:
     """The means to use here.
 
@@ -76,7 +102,9 @@ def choose_means() -> str:
         raise HostError(
             "bubblewrap is not here, or may not make namespaces", hint="install bubblewrap, or unset NMOE_GRAPH_SANDBOX"
         )
-    return asked or ("namespaces" if _bubblewrap() else "audit")
+    if asked == "landlock" and not _landlock():
+        raise HostError("this kernel has no Landlock, or forbids it", hint="Linux 5.13 or later; or unset NMOE_GRAPH_SANDBOX")
+    return asked or ("namespaces" if _bubblewrap() else "landlock" if _landlock() else "audit")
 
 
 def _hold(home: Path) -> int:
@@ -103,6 +131,9 @@ def _sweep(where: str) -> None:
             info = os.lstat(folder)
             if info.st_uid != os.geteuid() or not stat.S_ISDIR(info.st_mode):
                 continue
+            if name.endswith(_DEAD):
+                _remove(folder)
+                continue
             try:
                 descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             except FileNotFoundError:
@@ -128,7 +159,15 @@ def _open_up(folder: str) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder with everything in it, whatever modes a gate gave to its files."""
+    """Remove a folder with everything in it, whatever modes a gate gave to its files.
+
+    It gets another name first: whoever is killed half-way leaves what anybody may sweep, lock or no lock.
+    """
+    if not folder.name.endswith(_DEAD):
+        try:
+            folder = folder.rename(folder.with_name(folder.name + _DEAD))
+        except OSError:
+            pass
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         try:
@@ -193,6 +232,8 @@ class Sandbox:
                     if os.fstat(handle.fileno()).st_size != len(data):  # a gate that looks for a fault must not miss it for that
                         raise OSError(errno.EIO, "the disk lost a write")
                 os.chmod(target, 0o755 if file.mode == 0o100755 else 0o644)
+            if self._job.names is not None and self.means != "folder":
+                (self._home / "names").write_bytes(self._job.names())
             for file in self._job.files:
                 # By way of other links a harmless text can still lead out.
                 if file.mode == 0o120000 and not Path(os.path.realpath(self.root / file.path)).is_relative_to(self.root):
@@ -231,6 +272,7 @@ class Sandbox:
             env["NMOE_GRAPH_OWN"] = ",".join(job.own_modules)
             env["NMOE_GRAPH_HIDDEN"] = "\x1f".join(os.path.realpath(path) for path in job.hidden)
             env["NMOE_GRAPH_ALLOWED"] = "\x1f".join(self._allowed())
+            env["NMOE_GRAPH_WRITABLE"] = "\x1f".join(os.path.realpath(path) for path in job.writable)
             env["NMOE_GRAPH_MARKS"] = str(self.marks)
         return env
 
@@ -243,6 +285,13 @@ class Sandbox:
     def command(self) -> list[str]:
         """The argument list that runs the job's command line inside the fence."""
         shell = ["bash", "-eu", "-o", "pipefail", "-c", self._job.cmd]
+        if self.means == "landlock":
+            spec = {
+                "hidden": sorted({os.path.realpath(path) for path in self._job.hidden}),
+                "allowed": self._allowed(),
+                "own": [str(self._home), *(os.path.realpath(path) for path in self._job.writable)],
+            }
+            return [sys.executable, "-I", "-S", str(_LANDLOCK), json.dumps(spec), "--", *shell]
         if self.means != "namespaces":
             return shell
         program = _bubblewrap()
@@ -268,21 +317,66 @@ class Sandbox:
         for place in kept[1:]:
             if any(place.startswith(os.path.realpath(path) + os.sep) for path in self._job.hidden) and os.path.isdir(place):
                 fence += ["--ro-bind", place, place]
+        for place in (os.path.realpath(path) for path in self._job.writable):
+            fence += ["--bind-try", place, place]
         fence += ["--bind", str(self._home), str(self._home), "--chdir", str(self.root)]
         return [*fence, "--", *shell]
 
+    def _marked(self) -> list[tuple[str, str]]:
+        try:
+            text = self.marks.read_text("utf-8", "replace")
+        except OSError:
+            return []
+        rows = (mark.partition("\t") for mark in dict.fromkeys(text.splitlines()))
+        return [(kind, name) for kind, _, name in rows]
+
     def breaches(self) -> str:
         """Why the gate fails although its command may have passed; empty where nothing was touched that is no input."""
-        try:
-            marks = self.marks.read_text("utf-8", "replace").splitlines()
-        except OSError:
-            return ""
-        names: Mapping[str, None] = dict.fromkeys(marks)
-        for mark in names:
-            kind, _, name = mark.partition("\t")
+        # A module that is looked for in a checkout lists that folder first: what is said is what was wanted.
+        for kind, name in sorted(self._marked(), key=lambda mark: (mark[0] != "import", mark == ("read", "."))):
             if kind == "import":
                 return f"{name} resolves to an installed copy outside the sandbox"
             if kind == "change":
                 return f"changes {name} of the checkout; a gate works in its own folder"
-            return f'reads {name}, which is not among its inputs; add inputs = ["{name}"]'
+            if kind == "write":
+                return f"writes {name}, outside its own folder; a folder that it may write is a required variable with write = true"
+            if kind == "read":
+                return f"reads {name}, {_ADD.format(name)}"
         return ""
+
+    def notes(self) -> list[str]:
+        """What the gate looked at and could not see, in words: no breach, and no answer that a plain checkout would give."""
+        found = [
+            f"{name} was looked for; it is not among the inputs, so it was not there"
+            for kind, name in self._marked()
+            if kind == "stat"
+        ]
+        inputs = {file.path for file in self._job.files} | set(self._job.outs)
+        for folder in sorted(name for kind, name in self._marked() if kind == "list"):
+            prefix = "" if folder == "." else f"{folder}/"
+            missing = {name[len(prefix) :].partition("/")[0] for name in self._workspace() if name.startswith(prefix)}
+            missing -= {name[len(prefix) :].partition("/")[0] for name in inputs if name.startswith(prefix)}
+            if missing:
+                shown = ", ".join(sorted(missing)[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+                found.append(f"{folder} was listed without what is not among the inputs: {shown}")
+        return found[:_MOST_NOTES]
+
+    def missed(self, log: bytes) -> str:
+        """The first file of the workspace that is no input and that the log says was not found: other programs than Python."""
+        names: frozenset[str] | None = None
+        places = [str(self.root), *(os.path.realpath(path) for path in self._job.hidden), *self._job.hidden]
+        for line in log[-_MOST_LOG:].decode("utf-8", "replace").splitlines():
+            if not _NOT_FOUND.search(line):
+                continue
+            for word in _WORD.findall(line):
+                place = next((place for place in places if word.startswith(place + "/")), None)
+                name = posixpath.normpath(word[len(place) + 1 :] if place else word).rstrip(":.,")
+                if names is None:
+                    names = frozenset(self._workspace()) - {file.path for file in self._job.files}
+                if name in names:
+                    return f"{name} is {_ADD.format(name)}"
+        return ""
+
+    def _workspace(self) -> list[str]:
+        """Every path of the snapshot."""
+        return os.fsdecode(self._job.names()).split("\n")[1:-1] if self._job.names is not None else []
