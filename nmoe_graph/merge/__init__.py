@@ -1,0 +1,1 @@
+"""Real branches: what they change, how they land together, and landing them."""

@@ -1,0 +1,345 @@
+"""Landing, on a local branch: what was planned and proven, and nothing else.
+
+One unit (a contract, or a train) is one transaction over refs: the base moves from the commit that was planned on to the new
+one, each branch must still be where it was, and those that are done are deleted; git makes all of it or none.  Before, the
+commits are written as objects that nothing refers to; a journal says what is under way.  Killed at any point, the next run
+reads the journal: it finishes what the transaction left to do (the work tree of a base that is checked out), or finds that
+nothing happened and begins anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..answers import Landed, MergeReport
+from ..errors import HostError, SnapshotError, UsageError, printable
+from ..git.program import run_git
+from ..git.snapshot import Snapshot
+from ..plan.merge import MergePlan, Status, Step
+from .branches import CONTRACT, SQUASHED
+from .planner import CONTROL_PLANE, Asked, MergePlanner
+
+__all__ = ["Lander"]
+
+
+class Lander:
+    """Plans, checks that all is proven, and lands."""
+
+    def __init__(self, workspace: Asked, base: str | None, branches: Mapping[str, str]) -> None:
+        self._workspace, self._repository = workspace, workspace.repository
+        if not self._repository.git:
+            raise HostError("landing needs the git program", hint="install git; plan-merges answers without it")
+        self._git: str = self._repository.git
+        self._base, self._named = base, dict(branches)
+        self._notes: list[str] = []
+        self._journal = self._repository.state_dir / "landing.json"
+
+    def _run(
+        self, args: Sequence[str], accept: tuple[int, ...] = (0,), stdin: bytes = b"", where: Path | None = None
+    ) -> tuple[int, str]:
+        status, out = run_git(self._git, where or self._repository.root, args, accept=accept, stdin=stdin)
+        return status, out.decode("utf-8", "surrogateescape").strip()
+
+    # -- the whole -------------------------------------------------------------------------------------------------------------
+
+    def land(self, wanted: Sequence[str], *, train: bool, dry_run: bool, prove: bool = False) -> MergeReport:
+        """Land contracts, one after the other or as one train; without any, the first batch of the plan.
+
+        With `prove`, gates that are missing at the tree to land are run first, if this machine can.
+
+        Raises:
+            UsageError: the base is no local branch, or a work tree of it holds changes.
+            SnapshotError: a ref moved meanwhile; nothing more was changed.
+        """
+        self._prove = prove
+        with self._locked():
+            if not dry_run:
+                self._resume()
+            ref = self._base_branch()
+            rows: list[Landed] = []
+            left = [one.removeprefix("//contracts:").removeprefix("//merges:") for one in wanted]
+            while True:
+                planner = MergePlanner(self._workspace, ref, ref, self._named)  # contracts as the base has them
+                if not wanted and not rows:
+                    plan = planner.plan()
+                    left = list(plan.batches[0].contracts) if plan.batches else []
+                if not left:
+                    break
+                already = [one for one in left if planner.known(one).issue in planner.landed]
+                self._notes += [f"contract {one} has landed already" for one in already]
+                left = [one for one in left if one not in already]
+                if not left:
+                    break
+                plan, unit, missing = self._next(planner, left, train)
+                if missing or dry_run:
+                    rows += [self._row(step, missing=tuple(missing.get(step.contract, ()))) for step in unit]
+                    later = [one for one in left if one not in {step.contract for step in unit}]
+                    if later:
+                        self._notes.append(f"not looked at yet: {', '.join(later)}")
+                    break
+                rows += self._land_unit(planner, plan, unit, ref)
+                left = [one for one in left if one not in {step.contract for step in unit}]
+            return MergeReport(ref, self._repository.resolve(ref), tuple(rows), dry_run, tuple(self._notes))
+
+    def _next(self, planner: MergePlanner, left: Sequence[str], train: bool) -> tuple[MergePlan, list[Step], dict[str, list[str]]]:
+        """The next unit, and by contract what stands in its way: all of a train, or the first that can land."""
+        plan = planner.plan(left)
+        steps = [step for step in plan.steps if step.contract in left]
+        if train:
+            return plan, steps, self._missing(planner, plan, steps)
+        first: tuple[MergePlan, list[Step], dict[str, list[str]]] | None = None
+        for step in steps:
+            alone = planner.plan([step.contract])
+            unit = [one for one in alone.steps if one.contract == step.contract]
+            missing = self._missing(planner, alone, unit)
+            if not missing:
+                return alone, unit, missing
+            first = first or (alone, unit, missing)
+        assert first is not None
+        return first
+
+    def _missing(self, planner: MergePlanner, plan: MergePlan, unit: Sequence[Step]) -> dict[str, list[str]]:
+        """By contract, what stands in the way; what is not proven at the tip is laid at the last."""
+        found: dict[str, list[str]] = {}
+        inside = {step.contract for step in unit}
+        open_ = {step.contract for step in plan.steps if step.status != Status.LANDED}
+        for step in unit:
+            reasons = []
+            waits = [one for one in step.after if one in open_ - inside]
+            if waits:
+                reasons.append(f"waits for {', '.join(waits)}")
+            elif step.conflicts:
+                files = sorted({path for one in step.conflicts for path in one.files})
+                against = sorted({name for one in step.conflicts for name in one.against})
+                reasons.append(f"conflict with {', '.join(against)}: {', '.join(files)}")
+            elif step.status != Status.READY:
+                reasons.append(step.status)
+            stops = ("the declarations of", "required gates are not", CONTROL_PLANE)
+            reasons += [note for note in step.notes if note.startswith(stops)]
+            reasons += [f"out of scope: {path} ({what})" for path, what in step.scope]
+            if reasons:
+                found[step.contract] = reasons
+        if unit and not found:
+            tip = unit[-1]
+            issues = [step.contract for step in unit]
+            unproven = planner.unproven(tip.tree, issues)
+            if unproven and self._prove:
+                planner.bring(tip.tree)
+                snapshot = Snapshot(self._repository.objects, tip.tree, f"tree {tip.tree[:12]}")
+                self._workspace.build(unproven, snapshot, keep_going=True)
+                unproven = planner.unproven(tip.tree, issues)
+            if unproven:
+                found[tip.contract] = [f"not proven at {tip.tree[:12]}: {label}" for label in unproven]
+        return found
+
+    def _row(self, step: Step, commit: str = "", deleted: bool = False, missing: tuple[str, ...] = ()) -> Landed:
+        return Landed(step.contract, step.title, commit, step.tree, step.strategy, step.branch, deleted, missing)
+
+    # -- where it lands --------------------------------------------------------------------------------------------------------
+
+    def _base_branch(self) -> str:
+        """The full name of the local branch."""
+        asked = self._base
+        if asked is None:
+            declared = self._workspace.base_ref()
+            asked = (
+                declared.removeprefix("origin/") if declared else self._run(["symbolic-ref", "--short", "-q", "HEAD"], (0, 1))[1]
+            )
+        name = asked.removeprefix("refs/heads/")
+        status, _ = self._run(["show-ref", "--verify", "--quiet", f"refs/heads/{name}"], (0, 1))
+        if status:
+            raise UsageError(
+                f"{printable(name, limit=80) or 'HEAD'} is no local branch to land on", hint="--base BRANCH, as in --base main"
+            )
+        return f"refs/heads/{name}"
+
+    def _checkouts(self, ref: str) -> list[Path]:
+        """The work trees in which a branch is checked out."""
+        return [path for path, branch in self._worktrees() if branch == ref]
+
+    def _worktrees(self) -> Iterator[tuple[Path, str]]:
+        _, out = self._run(["worktree", "list", "--porcelain", "-z"])
+        path = Path()
+        for field in out.split("\0"):
+            key, _, value = field.partition(" ")
+            if key == "worktree":
+                path = Path(value)
+            elif key == "branch":
+                yield path, value
+
+    def _must_be_clean(self, folder: Path) -> None:
+        _, out = self._run(["status", "--porcelain", "--untracked-files=no"], where=folder)
+        if out:
+            raise UsageError(
+                f"the base is checked out with changes that are not committed: {printable(out.split()[-1], limit=80)}",
+                hint="commit or stash them, then merge again",
+            )
+
+    # -- one unit --------------------------------------------------------------------------------------------------------------
+
+    def _land_unit(self, planner: MergePlanner, plan: MergePlan, unit: Sequence[Step], ref: str) -> list[Landed]:
+        for step in unit:
+            planner.bring(step.tree)
+        folders = self._checkouts(ref)
+        for folder in folders:
+            self._must_be_clean(folder)
+            odd = self._odd(folder, plan.base_tree, unit[-1].tree)
+            if odd:
+                raise UsageError(f"{printable(odd)} is in the way: a file that is not committed", hint="move it, then merge again")
+        tip = plan.base
+        commits: list[tuple[Step, str]] = []
+        for step in unit:
+            self._write_tree(step.tree)
+            tip = self._commit(step, tip)
+            commits.append((step, tip))
+        # The commit holds what was tested, read back from the repository itself.
+        if self._run(["rev-parse", f"{tip}^{{tree}}"])[1] != unit[-1].tree:
+            raise SnapshotError("the tree to land is not the tree that was tested; nothing was changed")
+        heads: list[tuple[str, str, bool]] = []
+        busy = {branch for _, branch in self._worktrees()}
+        for step in unit:
+            for name in (f"refs/heads/{step.branch}", f"refs/remotes/origin/{step.branch}"):
+                if self._run(["show-ref", "--verify", "--quiet", name], (0, 1))[0] == 0:
+                    local = name.startswith("refs/heads/")
+                    if local and step.delete_branch and name in busy:
+                        self._notes.append(f"{printable(step.branch)} is checked out in a work tree, and stays")
+                    heads.append((name, step.commit, local and step.delete_branch and name not in busy))
+                    break
+        lines = ["start", f"update {ref} {tip} {plan.base}"]
+        lines += [f"{'delete' if delete else 'verify'} {name} {commit}" for name, commit, delete in heads]
+        self._write_journal({"ref": ref, "old": plan.base, "new": tip, "folders": [str(folder) for folder in folders]})
+        try:
+            self._run(
+                ["update-ref", "--stdin"], stdin="\n".join([*lines, "prepare", "commit", ""]).encode("utf-8", "surrogateescape")
+            )
+        except SnapshotError as error:
+            self._journal.unlink(missing_ok=True)
+            raise SnapshotError(
+                f"a ref moved, or is locked, and nothing was landed: {error.faults[0].what}",
+                hint="nmoe-graph plan-merges shows the new state; a *.lock file of a killed git is removed by hand",
+            ) from None
+        self._finish()
+        gone = {name for name, _, delete in heads if delete}
+        return [self._row(step, commit, f"refs/heads/{step.branch}" in gone) for step, commit in commits]
+
+    def _write_tree(self, name: str) -> None:
+        """Write a tree that so far only memory holds, and all below it, as objects of the repository."""
+        held = self._repository.objects.held(name)
+        if held is None:
+            return
+        kind, body = held
+        if kind == 2:
+            for _, child in self._repository.objects.tree(name).values():
+                self._write_tree(child)
+        self._write_object(b"tree" if kind == 2 else b"blob", body)
+
+    def _write_object(self, kind: bytes, body: bytes) -> str:
+        """One loose object, complete or not there at all."""
+        whole = b"%s %d\0" % (kind, len(body)) + body
+        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        path = self._repository.common_dir / "objects" / name[:2] / name[2:]
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            scratch = path.parent / f"tmp_obj_{secrets.token_hex(6)}"
+            with open(scratch, "wb") as handle:
+                handle.write(zlib.compress(whole, 1))
+                handle.flush()
+                os.fsync(handle.fileno())
+            scratch.chmod(0o444)
+            scratch.rename(path)
+        return name
+
+    def _commit(self, step: Step, parent: str) -> str:
+        """The commit of a step: a squash has one parent and its author is the branch's; a merge commit keeps the branch."""
+        kind, body = self._repository.objects.raw(step.commit)
+        assert kind == 1
+        author = next((line for line in body.split(b"\n\n", 1)[0].split(b"\n") if line.startswith(b"author ")), b"")
+        me = self._run(["var", "GIT_COMMITTER_IDENT"])[1].encode("utf-8", "surrogateescape")
+        parents = [parent, step.commit] if step.strategy == "merge" else [parent]
+        title = f"Merge #{step.contract}: {step.title}" if step.strategy == "merge" else f"{step.title} (#{step.contract})"
+        trailers = f"{CONTRACT}: {step.contract}\n" + ("" if step.strategy == "merge" else f"{SQUASHED}: {step.commit}\n")
+        head = [f"tree {step.tree}".encode(), *(f"parent {one}".encode() for one in parents)]
+        head += [author if step.strategy != "merge" else b"author " + me, b"committer " + me]
+        return self._write_object(b"commit", b"\n".join(head) + b"\n\n" + f"{title}\n\n{trailers}".encode())
+
+    # -- killed, and begun again -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One landing at a time on this machine; the kernel gives the lock back when a process dies."""
+        folder = self._repository.state_dir / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "landing", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HostError("another landing is under way in this repository", hint="wait for it to end") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _write_journal(self, data: dict[str, Any]) -> None:
+        scratch = self._journal.with_suffix(".tmp")
+        with open(scratch, "w") as handle:
+            json.dump(data, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        scratch.rename(self._journal)
+
+    def _resume(self) -> None:
+        """Finish what a killed run left to do."""
+        if self._journal.exists():
+            self._finish(resumed=True)
+
+    def _finish(self, resumed: bool = False) -> None:
+        """Bring the work trees of the base from the old commit to the new one, if the refs did move; then forget the journal."""
+        try:
+            data = json.loads(self._journal.read_text())
+            ref, old, new, folders = data["ref"], data["old"], data["new"], data["folders"]
+        except (OSError, ValueError, KeyError, TypeError):
+            self._journal.unlink(missing_ok=True)
+            return
+        tip = self._repository.resolve(ref)
+        landed = tip == new or self._run(["merge-base", "--is-ancestor", new, tip], (0, 1, 128))[0] == 0
+        if landed:
+            for folder in folders:
+                if Path(folder).is_dir() and Path(folder) in self._checkouts(ref):
+                    self._bring_up(Path(folder), old, new)
+            if resumed:
+                self._notes.append(f"finished what an earlier run began: {ref.removeprefix('refs/heads/')} at {new[:12]}")
+        elif resumed:
+            self._notes.append("an earlier run ended before it landed anything")
+        self._journal.unlink(missing_ok=True)
+
+    def _odd(self, folder: Path, old: str, new: str) -> str:
+        """A file of a work tree, among those that differ between two trees, that is as in neither; "" where there is none."""
+        for path, before, after in self._repository.objects.differences(old, new):
+            full = folder / path
+            if full.is_file() and not full.is_symlink():
+                found = self._run(["hash-object", "--", path], where=folder)[1]
+                if found not in (before[1] if before else "", after[1] if after else ""):
+                    return path
+            elif full.is_dir() and not before and after:
+                return path
+        return ""
+
+    def _bring_up(self, folder: Path, old: str, new: str) -> None:
+        """Move index and files of a work tree that was clean from one commit to the next."""
+        trees = [self._repository.objects.commit_fields(one)[0] for one in (old, new)]
+        odd = self._odd(folder, *trees)
+        if odd:
+            raise UsageError(
+                f"the base is at {new[:12]} now, and {printable(odd)} in its work tree is neither the old nor the new one",
+                hint="save it, bring the work tree up with git reset --hard, and merge again",
+            )
+        self._run(["reset", "--hard", "--quiet", new], where=folder)
