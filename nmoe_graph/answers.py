@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import Fault
 from .markup import table
-from .model import Result, Verdict
-from .plan.affected import Affected, Change
+from .plan.affected import AffectedReport, Change
+from .plan.control import ControlChange
+from .result import Result, Verdict
 
-__all__ = ["AffectedReport", "BuildReport", "GateOutcome", "LintReport", "ResultsReport", "WhyReport", "result_dict"]
+__all__ = [
+    "AffectedReport",
+    "AuditFinding",
+    "AuditReport",
+    "BuildReport",
+    "GateAudit",
+    "GateOutcome",
+    "Landed",
+    "LintReport",
+    "MergeReport",
+    "ResultsReport",
+    "WhyReport",
+    "result_dict",
+]
 
 
 def result_dict(result: Result) -> dict[str, Any]:
@@ -33,49 +47,6 @@ def result_dict(result: Result) -> dict[str, Any]:
         "log": result.log_digest,
         "metrics": {name: list(samples) for name, samples in result.metrics.items()},
     }
-
-
-@dataclass(frozen=True)
-class AffectedReport:
-    """The targets whose digest differs between two snapshots.  `at` is "" for the work tree."""
-
-    since: str
-    base: str
-    at: str
-    commit: str | None
-    targets: tuple[Affected, ...]
-    warnings: tuple[Fault, ...] = ()
-
-    def __iter__(self) -> Iterator[Affected]:
-        return iter(self.targets)
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def labels(self) -> list[str]:
-        """The labels that exist at the newer snapshot, sorted."""
-        return [one.label for one in self.targets if one.exists]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "schema": "nmoe-graph/affected@1",
-            "since": self.since,
-            "base": self.base,
-            "at": self.at or None,
-            "commit": self.commit,
-            "targets": [one.to_dict() for one in self.targets],
-            "warnings": [fault.to_dict() for fault in self.warnings],
-        }
-
-    def _repr_html_(self) -> str:
-        rows = [
-            [one.label, one.kind, "; ".join(change.words() for change in one.reasons), _proven(one.proven)] for one in self.targets
-        ]
-        return table(["target", "kind", "why", "proven"], rows, f"affected since {self.since}")
-
-
-def _proven(value: bool | None) -> str:
-    return "" if value is None else "yes" if value else "no"
 
 
 @dataclass(frozen=True)
@@ -134,6 +105,7 @@ class GateOutcome:
     means: str = ""
     proven: bool = False
     log_digest: str = ""
+    perf: Mapping[str, Any] | None = None  # the figures of a perf gate
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -149,6 +121,7 @@ class GateOutcome:
             "attempts": self.attempts,
             "sandbox": self.means,
             "log": self.log_digest,
+            **({"perf": dict(self.perf)} if self.perf is not None else {}),
         }
 
 
@@ -158,6 +131,8 @@ class BuildReport:
 
     gates: tuple[GateOutcome, ...]
     exit_code: int
+    trusted: str = ""  # the commit whose definitions counts, where it is not the snapshot's own
+    control_plane: tuple[ControlChange, ...] = ()  # what of the change judges it
 
     @property
     def verdict(self) -> Verdict:
@@ -180,7 +155,13 @@ class BuildReport:
         return iter(self.gates)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"schema": "nmoe-graph/build@1", "gates": [gate.to_dict() for gate in self.gates], "verdict": self.verdict.value}
+        return {
+            "schema": "nmoe-graph/build@1",
+            "gates": [gate.to_dict() for gate in self.gates],
+            "verdict": self.verdict.value,
+            "trusted": self.trusted or None,
+            "control_plane": [one.to_dict() for one in self.control_plane],
+        }
 
     def _repr_html_(self) -> str:
         rows = [
@@ -215,6 +196,68 @@ class ResultsReport:
 
 
 @dataclass(frozen=True)
+class GateAudit:
+    """What one gate noticed of the damages done to its inputs.  `idle` are inputs of which it noticed none."""
+
+    label: str
+    runs: int = 0
+    killed: int = 0
+    survived: tuple[tuple[str, str], ...] = ()  # path, what was done
+    idle: tuple[str, ...] = ()
+    reason: str = ""  # why it was not audited
+
+    @property
+    def vacuous(self) -> bool:
+        """It was tried and noticed nothing: it cannot fail, as far as was seen."""
+        return self.runs > 0 and self.killed == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        survived = [{"path": path, "mutant": what} for path, what in self.survived]
+        row = {"label": self.label, "runs": self.runs, "killed": self.killed, "survived": survived, "idle": list(self.idle)}
+        return {**row, "vacuous": self.vacuous, "reason": self.reason}
+
+
+@dataclass(frozen=True, order=True)
+class AuditFinding:
+    """Something that the declarations alone show."""
+
+    label: str
+    what: str
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Which gates can fail.  Findings are vacuous gates, and what the declarations show."""
+
+    gates: tuple[GateAudit, ...]
+    declared: tuple[AuditFinding, ...]
+    seed: int
+
+    @property
+    def findings(self) -> tuple[AuditFinding, ...]:
+        vacuous = [
+            AuditFinding(gate.label, f"noticed none of {gate.runs} damages to its inputs: it cannot fail")
+            for gate in self.gates
+            if gate.vacuous
+        ]
+        return tuple(sorted([*vacuous, *self.declared]))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "nmoe-graph/audit@1",
+            "seed": self.seed,
+            "gates": [gate.to_dict() for gate in self.gates],
+            "findings": [{"label": one.label, "message": one.what} for one in self.findings],
+        }
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [gate.label, f"{gate.killed} of {gate.runs}" if gate.runs else gate.reason, ", ".join(gate.idle)] for gate in self.gates
+        ]
+        return table(["gate", "damages noticed", "inputs that never mattered"], rows)
+
+
+@dataclass(frozen=True)
 class LintReport:
     """Everything that is wrong, or odd, in a workspace's declarations."""
 
@@ -227,4 +270,60 @@ class LintReport:
     def _repr_html_(self) -> str:
         return table(
             ["level", "where", "what", "hint"], [[one.level, str(one.at or ""), one.what, one.hint] for one in self.faults]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """One contract: the commit that it landed as ("" where it did not), or what is missing."""
+
+    contract: str
+    title: str
+    commit: str = ""
+    tree: str = ""
+    strategy: str = "squash"
+    branch: str = ""
+    deleted: bool = False
+    missing: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "contract": self.contract,
+            "title": self.title,
+            "commit": self.commit or None,
+            "tree": self.tree,
+            "strategy": self.strategy,
+            "branch": self.branch,
+            "branch_deleted": self.deleted,
+            "missing": list(self.missing),
+        }
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What landed, and what stands in the way of the rest."""
+
+    base_ref: str
+    base: str  # the commit of the base afterwards
+    rows: tuple[Landed, ...]
+    dry_run: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if any(row.missing for row in self.rows) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "nmoe-graph/merge@1",
+            "base_ref": self.base_ref,
+            "base": self.base,
+            "dry_run": self.dry_run,
+            "contracts": [row.to_dict() for row in self.rows],
+            "notes": list(self.notes),
+        }
+
+    def _repr_html_(self) -> str:
+        return table(
+            ["contract", "landed as", "missing"], [[row.contract, row.commit[:12], "; ".join(row.missing)] for row in self.rows]
         )

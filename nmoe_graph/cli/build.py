@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..errors import printable
+from ..plan.control import control_words
 from ..report.console import build_text, json_text, short, show
 from ..report.progress import progress
 from ..workspace import Workspace
@@ -21,8 +23,11 @@ def run(options: argparse.Namespace) -> int:
             dry_run=options.dry_run,
             use_cache=not options.no_cache,
             events=events,
+            trusted=options.trusted,
         )
     show(json_text(report.to_dict()) if options.format == "json" else build_text(report))
+    if report.control_plane:
+        sys.stderr.write(f"note: {printable(control_words(report.control_plane))}; judged by the rules of {report.trusted[:12]}\n")
     if options.format == "text":
         for gate in report.gates:
             if gate.log_digest and not gate.proven:

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..errors import UsageError, render_faults
-from ..report.console import json_text, show
+from ..report.console import embeddable, json_text, show
 
 
 def run(options: argparse.Namespace) -> int:
@@ -14,6 +14,8 @@ def run(options: argparse.Namespace) -> int:
         return _workspace(options)
     if options.file is None:
         raise UsageError(f"lint {options.kind} needs a FILE", hint="without KIND and FILE the whole workspace is checked")
+    if options.kind == "log":
+        return _log(options)
     from ..load.lint import lint_file
 
     data, faults = lint_file(options.kind, options.file, options.gates, options.contract)
@@ -42,3 +44,40 @@ def _workspace(options: argparse.Namespace) -> int:
         warnings = len(report.faults) - errors
         show(f"{report.targets} targets, {errors} errors, {warnings} warnings")
     return 1 if any(fault.level == "error" for fault in report.faults) else 0
+
+
+def _log(options: argparse.Namespace) -> int:
+    """What a log becomes where it is shown, and the samples that are read from it."""
+    from ..excerpt import excerpt, fenced
+    from ..metrics import guess_log, p50, read_log
+    from .safe import read_bytes
+
+    data = read_bytes(options.file)
+    if options.gate:
+        from ..load.lint import gate_patterns
+
+        samples = read_log(data, gate_patterns(options.gates, options.gate))
+    else:
+        samples = guess_log(data)
+    text = excerpt(data, most=20_000)
+    sound = samples.sound()
+    if options.format == "json":
+        document = {
+            "schema": "nmoe-graph/lint-log@1",
+            "bytes": len(data),
+            "text": text,
+            "markdown": fenced(text),
+            "metrics": [
+                {"name": name, "p50": p50(listed), "count": len(listed), "samples": list(listed[:1000])}
+                for name, listed in sound.items()
+            ],
+            "refused": [{"line": one.line, "metric": one.metric, "why": one.why} for one in samples.refused[:200]],
+        }
+        show(embeddable(json_text(document)))
+        return 0
+    show(text)
+    for name, listed in sound.items():
+        sys.stderr.write(f"{name}: {len(listed)} samples, p50 {p50(listed):g}\n")
+    for refused in samples.refused[:50]:
+        sys.stderr.write(f"line {refused.line}: a sample of {refused.metric} {refused.why}, so it has none\n")
+    return 0

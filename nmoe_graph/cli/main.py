@@ -54,7 +54,7 @@ def _run(args: list[str]) -> int:
     try:
         options, left = parser.parse_known_args(args)
         # argparse gives a list of words up at the first flag; what follows the flag belongs to it too.
-        words = next((name for name in ("labels", "words", "contracts") if hasattr(options, name)), None)
+        words = next((name for name in ("labels", "words", "contracts", "paths") if hasattr(options, name)), None)
         if left and (words is None or any(one.startswith("-") for one in left)):
             parser.error(f"unrecognized arguments: {' '.join(printable(one, limit=60) for one in left)}")
         if words is not None:

@@ -12,11 +12,17 @@ VERBS = {
     "affected": ("affected", "what a diff invalidates, and why"),
     "why": ("why", "why a target is affected, or why it is not proven"),
     "plan-merges": ("plan_merges", "the order in which contracts can land, and what really conflicts"),
+    "merge": ("merge", "land contracts on a local branch, once all that they need is proven"),
     "graph": ("graph", "the graph as text, JSON, DOT or Mermaid"),
     "query": ("query", "deps, rdeps, or all targets that match"),
-    "results": ("results", "what is proven, by label or by commit"),
+    "results": ("results", "what is proven, by label or by commit; gc, verify, export, import, push, pull"),
     "log": ("log", "the stored log of a gate"),
+    "audit": ("audit", "damage the inputs of gates, and see which gates cannot fail"),
     "lint": ("lint", "check one file, or every declaration of the workspace"),
+    "sign": ("sign", "sign a statement"),
+    "attest": ("attest", "write a pull request's block from recorded results"),
+    "verify": ("verify", "what a statement, a note or a pull request's block proves, line by line"),
+    "safe": ("safe", "what in a text must not be public: hosts, addresses, paths, clusters, credentials"),
 }
 
 
@@ -50,6 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
         "labels", nargs="+", metavar="LABEL", help="gates, bundles, contracts, actions or patterns; subtract with -- -//x:y"
     )
     build.add_argument("--at", metavar="REF", help="prove this commit instead of the work tree")
+    build.add_argument(
+        "--trusted", metavar="BASE", help="every definition is BASE's, only the inputs are the change's: for runners"
+    )
     build.add_argument("--keep-going", "-k", action="store_true", help="go on after a failure")
     build.add_argument("--jobs", "-j", type=_positive, metavar="N", help="gates at once (default: up to 4)")
     build.add_argument("--dry-run", "-n", action="store_true", help="say what would run")
@@ -59,7 +68,10 @@ def make_parser() -> argparse.ArgumentParser:
     affected.add_argument("--since", metavar="REF", help="compare with the merge base with REF (default: the workspace's base)")
     affected.add_argument("--at", metavar="REF", help="the newer side (default: the work tree)")
     affected.add_argument(
-        "--kind", default="gate", metavar="K,K", help="gate, bundle, contract, merge, files, python, action, or all (default: gate)"
+        "--kind",
+        default="gate",
+        metavar="K,K",
+        help="gate, bundle, contract, merge, files, python, toolchain, action, or all",
     )
 
     why = verb("why")
@@ -74,6 +86,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--base", metavar="REF", help="what everything lands on (default: the workspace's base)")
     plan.add_argument("--at", metavar="REF", help="read the contracts at this commit (default: the work tree)")
+    plan.add_argument("--objective", choices=("gpu", "time"), default="gpu", help="what counts first (default: gpu, GPU-minutes)")
+    plan.add_argument("--runners", type=_positive, default=1, metavar="N", help="gates that run at once (default: 1)")
+    plan.add_argument("--max-batch", type=_positive, default=0, metavar="N", help="at most N contracts in a batch")
+    plan.add_argument(
+        "--risk", action="append", default=[], metavar="ID=P", help="the chance that a contract fails (default: by its risk class)"
+    )
+    plan.add_argument(
+        "--after-failure", metavar="ID,ID", help="a train that failed: what to test next, from the results that are stored"
+    )
+
+    merge = verb("merge")
+    merge.add_argument("contracts", nargs="*", metavar="CONTRACT", help="contract ids (default: the plan's first batch)")
+    merge.add_argument("--train", action="store_true", help="land them together: their tip is what must be proven")
+    merge.add_argument("--dry-run", "-n", action="store_true", help="say what would land")
+    merge.add_argument("--prove", action="store_true", help="first run the gates that lack a proof at the tree to land")
+    merge.add_argument("--branch", action="append", default=[], metavar="ID=REF", help="take this ref for a contract")
+    merge.add_argument("--base", metavar="BRANCH", help="the local branch to land on (default: that of the workspace's base)")
 
     graph = verb("graph", ("text", "json", "dot", "mermaid", "label"))
     graph.add_argument("labels", nargs="*", metavar="LABEL", help="only these and what they need (default: everything)")
@@ -89,21 +118,85 @@ def make_parser() -> argparse.ArgumentParser:
 
     results = verb("results")
     results.add_argument(
-        "what", nargs="?", metavar="LABEL|COMMIT", help="a label, a commit or a unique prefix of one (default: all)"
+        "words",
+        nargs="*",
+        metavar="LABEL|COMMIT|VERB",
+        help="a label, or a commit, a tree or an action key, whole or a unique prefix (default: all); or gc, verify, "
+        "export [LABEL|COMMIT], import FILE..., push [REMOTE], pull [REMOTE]",
     )
     results.add_argument("--at", metavar="REF")
+    results.add_argument("--max-size", metavar="SIZE", help="gc: remove the oldest until the store is this small: 500M, 20G")
+    results.add_argument("--max-age", metavar="AGE", help="gc: remove what is older: 12h, 30d; newest proofs do not age")
+    results.add_argument("--contract", metavar="ID", help="export, push: the contract that was worked on")
+    results.add_argument(
+        "--as",
+        dest="namespace",
+        choices=("pr", "trusted"),
+        default="pr",
+        help="export, push: whose results these are (default: pr)",
+    )
+    results.add_argument("--base", metavar="REF", help="export, push: whose definitions were used (default: the workspace's base)")
+    _signing(results)
 
     log = verb("log")
     log.add_argument("label", metavar="LABEL")
     log.add_argument("--at", metavar="REF")
     log.add_argument("--raw", action="store_true", help="the bytes as they were written; not for a terminal")
 
+    audit = verb("audit")
+    audit.add_argument("labels", nargs="*", metavar="LABEL", help="gates, bundles or patterns (default: every gate)")
+    audit.add_argument("--at", metavar="REF")
+    audit.add_argument("--budget", type=_positive, default=20, metavar="N", help="damages tried a gate (default: 20)")
+    audit.add_argument("--seed", type=int, default=0, metavar="N", help="which damages are drawn (default: 0)")
+    audit.add_argument("--jobs", "-j", type=_positive, default=2, metavar="N", help="runs at once (default: 2)")
+
     lint = verb("lint")
-    lint.add_argument("kind", nargs="?", choices=("contract", "issue", "gates", "build", "attestation"), metavar="KIND")
+    lint.add_argument("kind", nargs="?", choices=("contract", "issue", "gates", "build", "attestation", "log"), metavar="KIND")
     lint.add_argument("file", nargs="?", metavar="FILE")
     lint.add_argument("--gates", metavar="FILE", help="the gates that FILE may name")
     lint.add_argument("--contract", metavar="FILE", help="the contract that an attestation answers")
+    lint.add_argument("--gate", metavar="ID", help="log: read samples as this gate of --gates declares it")
+
+    safe = verb("safe")
+    safe.add_argument("paths", nargs="*", metavar="PATH", help="files and folders; - is stdin (default: -)")
+    safe.add_argument(
+        "--allow", action="append", default=[], metavar="WORD", help="may be public here, beside [public] allow of BUILD.toml"
+    )
+    safe.add_argument(
+        "--second-opinion", choices=("detect-secrets",), metavar="TOOL", help="also ask detect-secrets, where it is installed"
+    )
+
+    sign = verb("sign", ("json",))
+    sign.add_argument("file", metavar="FILE", help="a statement, as `results export` writes it; - is stdin")
+    _signing(sign)
+
+    attest = verb("attest")
+    attest.add_argument("contract", metavar="CONTRACT", help="the id of a contract of the base, or a YAML file")
+    attest.add_argument("--at", metavar="REF", help="the commit to attest (default: HEAD)")
+    attest.add_argument("--base", metavar="REF", help="whose rules count (default: the workspace's base)")
+
+    verify = verb("verify")
+    verify.add_argument(
+        "file", metavar="FILE", help="a signed statement, a note, an attestation or a pull request's body; - is stdin"
+    )
+    verify.add_argument("--commit", metavar="SHA", help="the commit that must be proven (default: the one that FILE names)")
+    verify.add_argument("--base", metavar="REF", help="whose rules count (default: the workspace's base)")
+    verify.add_argument("--contract", metavar="FILE", help="the contract that is answered (default: the base's)")
+    outside = verify.add_argument_group("without a repository")
+    outside.add_argument("--keys", action="append", default=[], metavar="FILE", help="public keys to trust: PEM or OpenSSH")
+    outside.add_argument("--allowed-signers", metavar="FILE", help="an OpenSSH file of signers to trust")
+    outside.add_argument("--principal", metavar="P", help="the signer that it must be")
+    outside.add_argument("--namespace", metavar="N", help="the namespace of the signature (default: nmoe-gate-result)")
+    outside.add_argument("--gates", metavar="FILE", help="the gates that it may name")
     return parser
+
+
+def _signing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--key", metavar="FILE", help="the Ed25519 key to sign with (default: NMOE_GRAPH_SIGN_KEY)")
+    parser.add_argument("--form", choices=("dsse", "sshsig"), help="of the signature (default: dsse)")
+    parser.add_argument(
+        "--backend", choices=("cryptography", "ssh-keygen"), help="who signs; ssh-keygen can use a key of ssh-agent"
+    )
 
 
 def _positive(text: str) -> int:
@@ -112,5 +205,5 @@ def _positive(text: str) -> int:
     except ValueError:
         value = 0
     if not 1 <= value <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of jobs from 1 to 1024")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
     return value

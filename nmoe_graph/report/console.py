@@ -8,14 +8,31 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import printable
+from ..plan.control import control_words
 
 if TYPE_CHECKING:
-    from ..answers import AffectedReport, BuildReport, GateOutcome, ResultsReport, WhyReport
+    from ..answers import AffectedReport, AuditReport, BuildReport, GateOutcome, MergeReport, ResultsReport, WhyReport
+    from ..attest.report import VerifyReport
     from ..model import Result
     from ..plan.affected import Change
     from ..plan.merge import MergePlan, Step
+    from ..plan.probe import Probe
 
-__all__ = ["affected_text", "build_text", "columns", "plan_text", "results_text", "safe_lines", "show", "why_text"]
+__all__ = [
+    "affected_text",
+    "audit_text",
+    "build_text",
+    "columns",
+    "embeddable",
+    "merge_text",
+    "plan_text",
+    "probe_text",
+    "results_text",
+    "safe_lines",
+    "show",
+    "verify_text",
+    "why_text",
+]
 
 _COLOURS = {
     "passed": "32",
@@ -74,6 +91,20 @@ def outcome_row(outcome: GateOutcome) -> list[str]:
     return [short(outcome.label), verdict, time, reason]
 
 
+def audit_text(report: AuditReport) -> str:
+    """A row a gate, what survived below it, then the findings."""
+    lines = []
+    for gate in report.gates:
+        head = [short(gate.label), f"{gate.killed} of {gate.runs} damages noticed" if gate.runs else "not audited", gate.reason]
+        lines.append(columns([head]))
+        lines += [f"    unnoticed: {printable(path)} {printable(what)}" for path, what in gate.survived]
+        if gate.idle:
+            lines.append(f"    inputs that never mattered: {printable(', '.join(gate.idle))}")
+    lines += [f"finding: {short(one.label)} {printable(one.what)}" for one in report.findings]
+    audited = sum(bool(gate.runs) for gate in report.gates)
+    return "\n".join([*lines, f"{audited} of {len(report.gates)} gates audited, {len(report.findings)} findings"])
+
+
 def build_text(report: BuildReport) -> str:
     """A row a gate, then one line that sums up."""
     proven = sum(gate.proven for gate in report.gates)
@@ -100,6 +131,8 @@ def affected_text(report: AffectedReport) -> str:
         lines.append(columns([[short(one.label), note]]) if note else short(one.label))
         lines += _changes(one.reasons, "    ")
     where = report.at or "the work tree"
+    if report.control_plane:
+        lines.append(printable(control_words(report.control_plane)))
     lines.append(f"{len(report.targets)} affected between {printable(report.since)} ({report.base[:12]}) and {printable(where)}")
     return "\n".join(lines)
 
@@ -111,7 +144,8 @@ def why_text(report: WhyReport) -> str:
         lines += _changes(report.affected, "    ", 50)
     if report.kind in ("gate", "action"):
         if report.proof is not None:
-            lines.append(f"proven: {_result_words(report.proof)}")
+            whose = f", {printable(report.proof.reason)}" if report.proof.reason else ""
+            lines.append(f"proven: {_result_words(report.proof)}{whose}")
         else:
             lines.append("not proven")
             for result in report.failures[-3:]:
@@ -151,10 +185,18 @@ def results_text(report: ResultsReport) -> str:
                 result.started[:19],
                 (result.commit or "dirty")[:12],
                 result.action_key[:16],
-                note or printable(result.reason),
+                ", ".join(filter(None, [note, printable(result.reason)])),
             ]
         )
     return columns(rows) if rows else "no results"
+
+
+def verify_text(report: VerifyReport) -> str:
+    """A row a line of evidence, then what it comes to."""
+    rows = [[line.level, line.what] for line in report.shown]
+    where = f" at {report.commit[:12]}" if report.commit else ""
+    end = f"counts: {', '.join(report.proven)}{where}" if report.counts else "does not count"
+    return "\n".join([columns(rows), printable(end)] if rows else [printable(end)])
 
 
 def plan_text(plan: MergePlan) -> str:
@@ -163,6 +205,16 @@ def plan_text(plan: MergePlan) -> str:
     width = max((len(step.contract) for step in plan.steps), default=0)
     for number, step in enumerate(plan.steps, 1):
         lines += _step_lines(number, step, width)
+    for number, batch in enumerate(plan.batches, 1):
+        gates = f"run {', '.join(short(gate) for gate in batch.gates)}" if batch.gates else "nothing to run"
+        chance = f"; passes at once with {batch.chance:.0%}" if batch.gates else ""
+        lines.append(f"batch {number}: {', '.join(batch.contracts)} at {batch.tree[:12]}: {gates}{chance}")
+    if plan.batches:
+        totals = plan.totals
+        how = "no plan is cheaper" if totals.exact else f"lower bound {totals.bound:g}, gap {totals.gap:.0%}"
+        lines.append(
+            f"expected GPU-minutes: {totals.gpu_minutes:g} ({how}); one by one {totals.one_by_one:g}, first come {totals.fifo:g}"
+        )
     counts: dict[str, int] = {}
     for step in plan.steps:
         counts[step.status] = counts.get(step.status, 0) + 1
@@ -187,10 +239,11 @@ def _step_lines(number: int, step: Step, width: int) -> list[str]:
     for path, others in step.hotspots:
         if others and step.commit:
             lines.append(f"{pad}hotspot {printable(path)} shared with {', '.join(others)}")
-    if step.out_of_scope:
-        lines.append(f"{pad}out of scope: {', '.join(printable(path) for path in step.out_of_scope[:8])}")
+    for path, what in step.scope[:8]:
+        lines.append(f"{pad}out of scope: {printable(path)} ({printable(what)})")
+    lines += [f"{pad}{printable(fault)}" for fault in step.knobs[:8]]
     if step.commit:
-        run = [short(gate.label) for gate in step.gates if not gate.proven]
+        run = [short(gate.label) for gate in step.gates if gate.to_run]
         proven = [short(gate.label) for gate in step.gates if gate.proven]
         if run:
             lines.append(f"{pad}to prove: {', '.join(run)}")
@@ -200,10 +253,45 @@ def _step_lines(number: int, step: Step, width: int) -> list[str]:
     return lines
 
 
+def probe_text(probe: Probe) -> str:
+    words = {
+        "land": "land all of it",
+        "test": f"test {', '.join(probe.tested) or 'the base'}",
+        "rerun": f"run {', '.join(probe.tested)} once more",
+        "eject": f"send {probe.culprit or 'the base'} back",
+    }
+    lines = [f"{words[probe.what.value]}: {printable(probe.reason)}"]
+    if probe.land and probe.what.value != "land":
+        lines.append(f"may land now: {', '.join(probe.land)}")
+    if probe.rest:
+        lines.append(f"back to the pool: {', '.join(probe.rest)}")
+    return "\n".join(lines)
+
+
+def merge_text(report: MergeReport) -> str:
+    lines = []
+    for row in report.rows:
+        if row.missing:
+            lines.append(f"{row.contract}  not landed  {printable(row.title)}")
+            lines += [f"    {printable(reason)}" for reason in row.missing]
+        elif not row.commit and any(other.missing for other in report.rows):
+            lines.append(f"{row.contract}  not landed  {printable(row.title)}, with the train")
+        elif report.dry_run:
+            lines.append(f"{row.contract}  would land  {printable(row.title)} ({row.strategy}), tree {row.tree[:12]}")
+        else:
+            gone = f"; {printable(row.branch)} deleted" if row.deleted else ""
+            lines.append(f"{row.contract}  landed as {row.commit[:12]}  {printable(row.title)} ({row.strategy}{gone})")
+    lines += [f"note: {printable(note)}" for note in report.notes]
+    name = report.base_ref.removeprefix("refs/heads/")
+    lines.append(f"{printable(name)} is at {report.base[:12]}" + ("" if report.rows else ": nothing to land"))
+    return "\n".join(lines)
+
+
 def safe_lines(log: bytes) -> str:
-    """A log for a terminal: no control bytes, no workflow commands; what was there is spelt out."""
-    text = log.decode("utf-8", "replace").replace("\r\n", "\n")
-    return "\n".join(printable(line) for line in text.split("\n"))
+    """A log for a terminal: nothing that must not be public, no control bytes, no workflow commands."""
+    from ..excerpt import excerpt
+
+    return excerpt(log)
 
 
 def json_text(value: Any) -> str:
@@ -211,3 +299,8 @@ def json_text(value: Any) -> str:
 
     # ASCII: no separator, bidi or control character can reach a terminal raw.
     return json.dumps(value, indent=2, sort_keys=False, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def embeddable(json_document: str) -> str:
+    """The same JSON with no character that could end a script element or begin a tag, wherever it is pasted."""
+    return json_document.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
