@@ -77,6 +77,7 @@ class Config:
     mup_logits: float = _maths(1.0)
 
     dtype: str = _maths("bf16")
+    bf16_last_layers: int = _maths(0)
     moments: str = _maths("fp32")
     frozen_experts: bool = _maths(False)
     frozen_dir: str = ""
@@ -108,6 +109,7 @@ class Config:
     data_path: str = "data"
     metrics_dir: str = "metrics"
     experiments_db: str = ""
+    timeout_s: int = 300
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
@@ -117,6 +119,10 @@ class Config:
 
     def is_moe_layer(self, layer: int) -> bool:
         return layer >= self.n_dense_layers
+
+    def expert_format(self, layer: int) -> str:
+        """What a layer's expert products are computed in: `dtype`, except in the last `bf16_last_layers` layers."""
+        return "bf16" if layer >= self.n_layers - self.bf16_last_layers else self.dtype
 
     def parameter_count(self) -> tuple[int, int]:
         """Parameters in all, and those that one token uses; embeddings and the output head count in both."""
@@ -144,10 +150,27 @@ class Config:
         latent = d * (self.kv_lora_rank + self.qk_rope_head_dim) + self.kv_lora_rank
         return query + latent + self.kv_lora_rank * heads * (self.qk_nope_head_dim + value) + heads * value * d
 
+    def flops_per_token(self) -> float:
+        """Of one training step: 6 a parameter that is used (the embedding is looked up, not multiplied), and attention.
+
+        A query sees half of a sequence on average, or its window.
+        """
+        _, active = self.parameter_count()
+        scores = 0.0
+        for layer in range(self.n_layers):
+            if self.is_global_layer(layer):
+                scores += (self.qk_nope_head_dim + self.qk_rope_head_dim + self.v_head_dim) * self.seq_len / 2
+            else:
+                scores += 2 * self.v_head_dim * min(self.seq_len / 2, self.attn_local_window)
+        return 6 * (active - self.vocab_size * self.dim) + 6 * self.n_heads * scores
+
+    def maths(self) -> dict[str, Any]:
+        """Every key that changes the mathematics."""
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.metadata.get("maths")}
+
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of every key that changes the mathematics; a checkpoint resumes only under its own."""
-        said = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.metadata.get("maths")}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        """SHA-256, in hex, of `maths()`; a checkpoint resumes only under its own."""
+        return hashlib.sha256(json.dumps(self.maths(), sort_keys=True).encode()).hexdigest()
 
     def to_toml(self) -> str:
         """The configuration as a TOML file that reads back as itself."""
@@ -264,7 +287,7 @@ def _read(path: str, env: Mapping[str, str]) -> tuple[dict[str, Any], list[str],
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         where = f"{path}:{found[1]}:{found[2]}" if found else path
         raise ConfigError([f"{where}: no valid TOML: {str(error).split(' (at ')[0]}"]) from None
-    lines = {}
+    lines: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         key = re.match(r"\s*\[?([A-Za-z0-9_\-]+)\]?\s*(=|$)", line)
         if key:
@@ -327,6 +350,7 @@ _POSITIVE = [
     "route_scale",
     "mup_embed",
     "mup_logits",
+    "timeout_s",
 ]
 _NOT_NEGATIVE = [
     "n_shared_experts",
@@ -342,6 +366,7 @@ _NOT_NEGATIVE = [
     "eos_token_id",
     "seed",
     "attn_local_window",
+    "bf16_last_layers",
 ]
 _CHOICES = {
     "target": ("b200", "sm90", "cpu"),

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CAPABILITIES", "Target", "TargetError", "require"]
+__all__ = ["CAPABILITIES", "Target", "TargetError", "prepare", "require"]
 
 #: target -> CUDA compute capability (major, minor)
 CAPABILITIES = {"b200": (10, 0), "sm90": (9, 0)}
@@ -59,3 +60,21 @@ def require(name: str, local_rank: int = 0, torch: Any = None) -> Target:
             f"({torch.cuda.get_device_name(local_rank)}) has {found[0]}.{found[1]}. To run here on purpose, pass --target={other}."
         )
     return Target(name, f"cuda:{local_rank}", f"sm_{wanted[0]}{wanted[1]}a")
+
+
+def prepare(target: Target) -> None:
+    """Make torch repeat itself: algorithms that are deterministic, one thread on a CPU unless OMP_NUM_THREADS says more.
+
+    Call it before anything runs on the device.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if target.name == "cpu":
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        return
+    torch.cuda.set_device(torch.device(target.device))
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

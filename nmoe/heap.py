@@ -1,0 +1,285 @@
+"""Memory of one rank that every rank can write, and the barrier that says when it may be read.
+
+A heap has named arrays of the same shape on every rank (`Layout`), fixed at the start.  Three kinds: `Local` for one rank, `Posix`
+for the CPU ranks of one machine, `Symm` for GPUs.  A Posix segment never has a name in a file system, so that nothing can be
+left behind, however a run ends.
+
+The barrier is a put of a growing epoch into every peer's `flag`, and a wait for all of one's own; there is a limit, and it
+names the ranks that are missing.  Posix needs a machine that keeps stores in order (x86-64), which is checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import platform
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .parallel import LostRank, Ranks
+
+__all__ = ["Heap", "HeapError", "Layout", "Local", "Posix", "Symm", "heap_bytes", "make_heap"]
+
+#: name -> (shape, dtype)
+Layout = dict[str, tuple[tuple[int, ...], torch.dtype]]
+
+_ALIGN = 256
+
+
+class HeapError(RuntimeError):
+    """This machine cannot share memory between ranks in the way that is asked for."""
+
+
+class Heap(Protocol):
+    rank: int
+    world: int
+
+    def at(self, rank: int, name: str) -> Tensor:
+        """The array of that name in a rank's segment, writable from here."""
+        ...
+
+    def barrier(self) -> None:
+        """Return once every rank has come here as often as this one, and see what they put before.
+
+        Raises:
+            LostRank: the limit passed; the ranks that did not come are named.
+        """
+        ...
+
+    def check(self) -> None:
+        """With the device idle: did every barrier so far end well?
+
+        Raises:
+            LostRank: as `barrier`.
+        """
+        ...
+
+
+def _offsets(layout: Layout) -> tuple[dict[str, int], int]:
+    """Where each array begins, in bytes, and the size of all."""
+    at, places = 0, {}
+    for name, (shape, dtype) in layout.items():
+        places[name] = at
+        at += -(-torch.Size(shape).numel() * dtype.itemsize // _ALIGN) * _ALIGN
+    return places, max(at, _ALIGN)
+
+
+def heap_bytes(layout: Layout) -> int:
+    """Bytes of one rank's segment."""
+    return _offsets(layout)[1]
+
+
+def make_heap(layout: Layout, ranks: Ranks) -> Heap:
+    """The heap for these ranks.
+
+    Raises:
+        HeapError: ranks of several machines on the cpu target, or a machine that cannot do it.
+    """
+    if ranks.world == 1:
+        return Local(layout, ranks.device)
+    if ranks.device.type == "cpu":
+        return Posix.meet(layout, ranks)
+    return Symm(layout, ranks)
+
+
+class Local:
+    """One rank: plain tensors, and nobody to wait for."""
+
+    def __init__(self, layout: Layout, device: torch.device | str = "cpu") -> None:
+        self.rank, self.world = 0, 1
+        self._arrays = {name: torch.zeros(shape, dtype=dtype, device=device) for name, (shape, dtype) in layout.items()}
+
+    def at(self, rank: int, name: str) -> Tensor:
+        return self._arrays[name]
+
+    def barrier(self) -> None:
+        return None
+
+    def check(self) -> None:
+        return None
+
+
+class Posix:
+    """Anonymous shared memory: rank r's segment is the open file `files[r]`, mapped by all."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        rank: int,
+        files: Sequence[int],
+        timeout_s: float = 300.0,
+        gone: Callable[[], Sequence[int]] = tuple,
+    ) -> None:
+        if platform.machine() not in ("x86_64", "AMD64"):
+            raise HeapError(f"CPU ranks share memory on x86-64 only, whose stores stay in order; this is {platform.machine()}")
+        self.rank, self.world, self._timeout_s, self._gone, self._epoch = rank, len(files), timeout_s, gone, 0
+        layout = {**layout, "flag": ((self.world,), torch.int64)}
+        places, size = _offsets(layout)
+        self._arrays = []
+        for file in files:
+            os.ftruncate(file, size)
+            memory = mmap.mmap(file, size)
+            self._arrays.append(
+                {
+                    name: torch.frombuffer(memory, dtype=dtype, count=torch.Size(shape).numel(), offset=places[name]).view(shape)
+                    for name, (shape, dtype) in layout.items()
+                    if torch.Size(shape).numel()
+                }
+            )
+        self._flags = [arrays["flag"].numpy() for arrays in self._arrays]
+
+    @staticmethod
+    def segment() -> int:
+        """A new anonymous file, closed when the last process that has it ends."""
+        return os.memfd_create("nmoe-heap", os.MFD_CLOEXEC)
+
+    @classmethod
+    def meet(cls, layout: Layout, ranks: Ranks) -> Posix:
+        """Make my segment, and be given those of the others."""
+        if len({host for host, _, _ in ranks.process}) > 1:
+            raise HeapError("the ranks are on several machines; the cpu target shares memory, so they must be on one")
+        files = []
+        try:
+            files = _exchange(cls.segment(), ranks)
+            heap = cls(layout, ranks.rank, files, ranks.timeout_s, ranks.gone)
+        except OSError as error:
+            raise HeapError(f"rank {ranks.rank} cannot map another rank's memory: {error.strerror or error}") from error
+        finally:
+            for file in files:
+                os.close(file)
+        ranks.barrier()  # every rank has mapped every segment; the mappings hold the memory from here on
+        return heap
+
+    def at(self, rank: int, name: str) -> Tensor:
+        return self._arrays[rank][name]
+
+    def barrier(self) -> None:
+        self._epoch += 1
+        for flags in self._flags:
+            flags[self.rank] = self._epoch
+        mine, start, looked = self._flags[self.rank], time.monotonic(), 0
+        while int(mine.min()) < self._epoch:
+            looked += 1
+            if looked % 1024 == 0:
+                missing = [rank for rank in range(self.world) if mine[rank] < self._epoch]
+                lost = sorted(set(self._gone()) & set(missing))
+                if lost or time.monotonic() - start > self._timeout_s:
+                    self._give_up(lost, missing)
+            time.sleep(0 if looked < 200 else 0.0002)
+
+    def check(self) -> None:
+        """A barrier here raises by itself."""
+
+    def _give_up(self, lost: Sequence[int], missing: Sequence[int]) -> None:
+        names = ", ".join(f"rank {rank}" for rank in (lost or missing))
+        why = "is gone" if lost else f"did not come within {self._timeout_s:g} s"
+        raise LostRank(f"rank {self.rank}, at barrier {self._epoch} of the heap: {names} {why}")
+
+
+def _exchange(mine: int, ranks: Ranks) -> list[int]:
+    """Everybody's open file, in rank order, sent over sockets that have no name in a file system either."""
+    with contextlib.ExitStack() as opened:
+
+        def endpoint() -> socket.socket:
+            one = opened.enter_context(socket.socket(socket.AF_UNIX))
+            one.settimeout(ranks.timeout_s)
+            return one
+
+        server = endpoint()
+        server.bind("")  # Linux chooses an abstract address
+        server.listen(ranks.world)
+        asked = {}
+        for rank, address in enumerate(ranks.objects(server.getsockname())):
+            if rank != ranks.rank:
+                asked[rank] = endpoint()
+                asked[rank].connect(address)
+        given = 0
+        while given < ranks.world - 1:
+            with server.accept()[0] as peer:
+                _, user, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+                if user == os.getuid():  # an abstract address is open to all users
+                    socket.send_fds(peer, [b"."], [mine])
+                    given += 1
+        files = {rank: socket.recv_fds(one, 1, 1)[1][0] for rank, one in asked.items()}
+        return [files.get(rank, mine) for rank in range(ranks.world)]
+
+
+class Symm:
+    """torch's symmetric memory on GPUs that reach each other; the barrier is the timed one of `csrc`.
+
+    Written for NVLink-connected GPUs of one machine.  It has not been run: no machine with two such GPUs was at hand.
+    """
+
+    def __init__(self, layout: Layout, ranks: Ranks) -> None:
+        import torch.distributed as dist
+        from torch.distributed import _symmetric_memory as symmetric
+
+        from .csrc import Flags
+
+        self.rank, self.world = ranks.rank, ranks.world
+        self._layout = {**layout, "flag": ((self.world,), torch.int64)}
+        self._places, size = _offsets(self._layout)
+        group = dist.group.WORLD
+        if group is None:
+            raise HeapError("symmetric memory needs the ranks to have met")
+        self._memory = symmetric.empty(size, dtype=torch.uint8, device=ranks.device)
+        self._memory.zero_()
+        self._handle: Any = symmetric.rendezvous(self._memory, group)
+        self._arrays = [
+            {
+                name: self._handle.get_buffer(rank, shape, dtype, self._places[name] // dtype.itemsize)
+                for name, (shape, dtype) in self._layout.items()
+            }
+            for rank in range(self.world)
+        ]
+        torch.cuda.synchronize(ranks.device)
+        ranks.barrier()  # nobody signals before every segment is zero
+        words = [pointer + self._places["flag"] for pointer in self._handle.buffer_ptrs]
+        self._table = torch.tensor(words, dtype=torch.int64, device=ranks.device)
+        self._flags = Flags(_library(ranks), self._table.data_ptr(), words[self.rank], self.rank, self.world, ranks.timeout_s)
+
+    def at(self, rank: int, name: str) -> Tensor:
+        return self._arrays[rank][name]
+
+    def barrier(self) -> None:
+        """Enqueued on the current stream: the host waits for nothing, and a rank that did not come shows in `check` later."""
+        self._flags.barrier(torch.cuda.current_stream().cuda_stream)
+        self.check()
+
+    def check(self) -> None:
+        if missing := self._flags.missing():
+            names = ", ".join(f"rank {rank}" for rank in missing)
+            raise LostRank(f"rank {self.rank}, at a barrier of the heap: {names} did not come in time")
+
+
+def _library(ranks: Ranks) -> Any:
+    """The CUDA library: as it was built beside its source, or built by one rank of this machine now."""
+    from .csrc import BUILT, CsrcError, build, load
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, fault = BUILT, ""
+        if not BUILT.is_file() and ranks.where.local_rank == 0:
+            path = Path(folder) / BUILT.name
+            try:
+                build(path)
+            except CsrcError as error:
+                fault = str(error)
+        first = ranks.rank - ranks.where.local_rank
+        path, fault = ranks.objects((path, fault))[first]
+        try:
+            if fault:
+                raise CsrcError(fault)
+            library = load(path)
+        except CsrcError as error:
+            raise HeapError(str(error)) from None
+        ranks.barrier()  # all have it loaded; then its file may go
+    return library
