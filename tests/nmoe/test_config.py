@@ -12,7 +12,7 @@ import pytest
 from nmoe.config import Config, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-PRESETS = ("tiny", "moonlet", "moonlight")
+PRESETS = ("tiny", "moonlet", "moonlight", "moonlight_frozen")
 
 
 @pytest.fixture
