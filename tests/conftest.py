@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,11 +154,11 @@ def ask(cli: Callable[..., tuple[int, str, str]]) -> Callable[..., Any]:
     return run
 
 
-def add_gate(scratch: Scratch, name: str, cmd: str, more: str = "", timeout_s: int = 30) -> None:
-    """Declare a gate that reads docs/a.txt and nothing else."""
+def add_gate(scratch: Scratch, name: str, cmd: str, more: str = "", timeout_s: int = 30, inputs: str = '["docs/a.txt"]') -> None:
+    """Declare a gate that reads docs/a.txt, or other declared inputs, and nothing else."""
     path = "configs/gates/gates.toml"
     head, bundles, rest = scratch.read(path).partition("[bundles]")
-    gate = f'[gates."{name}"]\ntier = "a"\ntimeout_s = {timeout_s}\ninputs = ["docs/a.txt"]\ninfer = false\n'
+    gate = f'[gates."{name}"]\ntier = "a"\ntimeout_s = {timeout_s}\ninputs = {inputs}\ninfer = false\n'
     gate += f"cmd = '''{cmd}'''\n{more}\n\n"
     scratch.write(path, head + gate + bundles + rest)
 
@@ -209,3 +210,49 @@ def with_actions(scratch: Scratch, cmd: str = "grep -c ONE made/twice.txt; test 
     scratch.write("BUILD.toml", scratch.read("BUILD.toml") + MAKES)
     add_gate(scratch, "cpu:made", cmd)
     scratch.replace("configs/gates/gates.toml", 'inputs = ["docs/a.txt"]\ninfer = false', 'infer = false\ndeps = ["//:twice"]')
+
+
+# -- the trainer: a small model of one rank, and data made of text that comes with Python ------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Any]:
+    """configs/tiny.toml with overrides."""
+    from nmoe.config import Config
+
+    return lambda **overrides: Config.load(ROOT / "configs/tiny.toml", env={}, **overrides)
+
+
+@pytest.fixture
+def build() -> Callable[..., Any]:
+    """A model of one rank, in fp32."""
+    import torch
+
+    from nmoe.heap import Local
+    from nmoe.model import Transformer
+    from nmoe.rdep import Rdep, rdep_layout
+
+    def make(config: Any) -> Any:
+        tokens, active, experts = config.batch_size * config.seq_len, config.n_activated_experts, config.n_routed_experts
+        heap = Local(rdep_layout(tokens, active, config.dim, experts, 1, torch.float32))
+        return Transformer(config, Rdep(heap, tokens, active, experts), dtype=torch.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A data folder of several shards, made from Python's help topics."""
+    from nmoe.prep import pydoc_texts, write_shards
+
+    folder = tmp_path_factory.mktemp("text")
+    write_shards(folder, pydoc_texts(), 100_000)
+    return str(folder)
+
+
+def torchrun(world: int) -> list[str]:
+    """The start of a command line for so many ranks."""
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world}"]

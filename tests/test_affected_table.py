@@ -64,7 +64,59 @@ def names(s: Scratch) -> None:
     s.write("nmoe/größe.py", "Z = 1\n")
 
 
+def started(s: Scratch, source: str, **files: str) -> None:
+    """Let a module of the closure do something, with more files beside it, and commit that."""
+    s.write("nmoe/a.py", f"import importlib, os, sys\nfrom pathlib import Path\n\n{source}\n")
+    for path, text in files.items():
+        s.write("nmoe/" + path.replace("__", "/").replace("_txt", ".txt").replace("_py", ".py").replace("_so", ".abi3.so"), text)
+    s.commit("start")
+
+
+def opened(s: Scratch) -> None:
+    started(s, "X = (Path(__file__).parent / 'data' / 'x.txt').read_text()", data__x_txt="x\n", data__y_txt="y\n")
+
+
+def lazy(s: Scratch) -> None:
+    started(s, "def f(n):\n    return importlib.import_module(f'nmoe.kinds.{n}')", kinds__c_py="Z = 1\n")
+
+
+def typed(s: Scratch) -> None:
+    started(s, "if TYPE_CHECKING:\n    from . import c", c_py="Z = 1\n")
+    s.write("nmoe/c.py", "Z = 2\n")
+
+
 CASES = {
+    "syntax broken in the closure": lambda s: s.write("nmoe/a.py", "def f(:\n"),
+    "data that a module opens edited": lambda s: (opened(s), s.write("nmoe/data/x.txt", "z\n")),
+    "data that a module opens deleted": lambda s: (opened(s), (s.root / "nmoe/data/x.txt").unlink()),
+    "data beside it that nobody opens": lambda s: (opened(s), s.write("nmoe/data/y.txt", "z\n")),
+    "data by a name known at run time": lambda s: (
+        started(s, "def f(n):\n    return open(os.path.join(os.path.dirname(__file__), 'd', n))", d__x_txt="x\n"),
+        s.write("nmoe/d/x.txt", "y\n"),
+    ),
+    "data by a pattern comes in": lambda s: (
+        started(s, "X = list(Path(__file__).parent.glob('*.txt'))"),
+        s.write("nmoe/new.txt", "y\n"),
+    ),
+    "module that only type checkers see": typed,
+    "stub of a module of the closure": lambda s: s.write("nmoe/a.pyi", "X: int\n"),
+    "lazily imported module edited": lambda s: (lazy(s), s.write("nmoe/kinds/c.py", "Z = 2\n")),
+    "lazily imported module comes in": lambda s: (lazy(s), s.write("nmoe/kinds/d.py", "Z = 2\n")),
+    "module of a started program edited": lambda s: (
+        started(s, "def f():\n    return subprocess.run([sys.executable, '-m', 'nmoe.kinds.c'])", kinds__c_py="Z = 1\n"),
+        s.write("nmoe/kinds/c.py", "Z = 2\n"),
+    ),
+    "folder put on sys.path edited": lambda s: (
+        s.write("lib/tool.py", "Z = 1\n"),
+        started(s, "sys.path.insert(0, str(Path(__file__).parents[1] / 'lib'))\nimport tool"),
+        s.write("lib/tool.py", "Z = 2\n"),
+    ),
+    "native module changed": lambda s: (started(s, "from . import ext", ext_so="x"), s.write("nmoe/ext.abi3.so", "y")),
+    "native module comes in": lambda s: s.write("nmoe/a.abi3.so", "x"),
+    "standard library shadowed": lambda s: s.write("string.py", "X = 1\n"),
+    "standard library shadowed elsewhere": lambda s: s.write("docs/string.py", "X = 1\n"),
+    "start-up module comes in": lambda s: s.write("sitecustomize.py", "X = 1\n"),
+    "test configuration edited": lambda s: s.write("pytest.ini", "[pytest]\naddopts = -x\n"),
     "edited module of the closure": lambda s: s.replace("nmoe/a.py", "X = 1", "X = 2"),
     "edited module outside the closure": lambda s: s.replace("nmoe/b.py", "Y = 2", "Y = 3"),
     "comment only": lambda s: s.replace("nmoe/a.py", "X = 1", "X = 1  # one"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_transcripts_are_true(page: Path, tmp_path: Path) -> None:
     """What a page shows is what happens."""
+    if "ssh-keygen" in page.read_text() and shutil.which("ssh-keygen") is None:
+        pytest.skip("no ssh-keygen here")
     env = environment(tmp_path)
     root = tmp_path / "repository"
     root.mkdir()
@@ -97,6 +100,20 @@ def test_readme_lists_every_file_of_the_package() -> None:
             files = [word for word in words if word.endswith(".py")] if words[0].endswith(".py") else []
             named |= {room + word for word in (files if room == "cli/" else files[:1])}
     there = {str(path.relative_to(ROOT / "nmoe_graph")) for path in (ROOT / "nmoe_graph").rglob("*.py")}
+    assert named == {path for path in there if not Path(path).name.startswith("__")}
+
+
+def test_readme_lists_every_file_of_the_trainer() -> None:
+    """The same of nmoe/."""
+    tree = (ROOT / "README.md").read_text().partition("\nnmoe/      ")[2].partition("\nBUILD.toml")[0]
+    named, room = set(), ""
+    for line in tree.splitlines()[1:]:
+        name = line.split()[0]
+        if name.endswith("/"):
+            room = name
+        else:
+            named.add(room + name if line.startswith("    ") else name)
+    there = {str(path.relative_to(ROOT / "nmoe")) for path in (ROOT / "nmoe").rglob("*.py")}
     assert named == {path for path in there if not Path(path).name.startswith("__")}
 
 

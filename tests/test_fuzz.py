@@ -29,7 +29,7 @@ requires = ["NMOE_DATA_PATH"]
 requires_files = ["configs/tiny.toml"]
 inputs = ["nmoe/**/*.py"]
 env = { A = "1" }
-expects = { steps = 10 }
+expects = { log = "steps {steps}", samples = { steps = 10 } }
 cmd = '''
 python -m nmoe.train configs/tiny.toml
 '''
@@ -57,6 +57,10 @@ module = "nmoe.train"
 [files.presets]
 srcs = ["configs/*.toml"]
 exclude = ["configs/x.toml"]
+
+[trust]
+signers = "configs/allowed_signers"
+tier_b = { principals = ["runner@x", "!no@x"], sandbox = "audit" }
 
 [action.table]
 cmd = "python -m nmoe.table"

@@ -16,18 +16,22 @@ PACKAGE = Path(nmoe_graph.__file__).parent
 
 #: The rooms, top first.  Rooms of one line stand side by side and do not know each other.
 ROOMS = [
+    ["saferules"],
     ["safe"],
     ["errors"],
-    ["label", "markup"],
+    ["label", "markup", "excerpt", "metrics"],
+    ["result"],
     ["model"],
     ["git"],
     ["load"],
     ["graph", "inputs"],
+    ["statement"],
     ["digest", "store"],
     ["plan"],
     ["answers"],
+    ["attest"],
     ["execute", "report"],
-    ["merging"],
+    ["merge"],
     ["workspace"],
     ["cli"],
     ["__main__"],
@@ -35,7 +39,15 @@ ROOMS = [
 FLOOR = {room: number for number, line in enumerate(ROOMS) for room in line}
 
 #: Who may import a library that has one home.
-HOMES = {"dulwich": {"git"}, "yaml": {"load"}, "pydantic": {"load"}, "networkx": {"graph"}, "rich": {"report"}, "ghapi": {"forge"}}
+HOMES = {
+    "dulwich": {"git"},
+    "yaml": {"load"},
+    "pydantic": {"load"},
+    "networkx": {"graph"},
+    "rich": {"report"},
+    "ghapi": {"forge"},
+    "cryptography": {"statement"},
+}
 
 
 def room_of(path: Path) -> str:
@@ -101,7 +113,7 @@ def test_plan_is_pure() -> None:
         assert not used & forbidden, f"{path.name} imports {sorted(used & forbidden)}"
 
 
-HEAVY = ["pydantic", "networkx", "dulwich", "yaml", "rich", "torch", "ghapi", "asyncio", "sqlite3"]
+HEAVY = ["pydantic", "networkx", "dulwich", "yaml", "rich", "torch", "ghapi", "asyncio", "sqlite3", "cryptography"]
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,36 @@ GATES_FAULTS = {
     "environment": (GATE + 'env = { PATH = "x" }\n', ["5:7 PATH is set by the sandbox"]),
     "evidence": (
         GATE + 'expects = { a = 1, b = ["x"], c = 1979-05-27 }\n',
-        ["5:20 b: must be text, a number", "5:31 c: must be text"],
+        [
+            "5:13 unknown key gates.cpu:a.expects.a | known here: finite, log, metrics, samples, warmup",
+            "5:20 unknown",
+            "5:31 unknown",
+        ],
+    ),
+    "evidence without a source": (
+        GATE + "expects = { samples = { a = 1 } }\n",
+        ["5:11 names no source of samples | metrics.jsonl"],
+    ),
+    "evidence with two sources": (
+        GATE + 'expects = { metrics = "m.jsonl", log = "a {b}" }\n',
+        ["5:11 two sources of samples | keep one"],
+    ),
+    "evidence that no pattern finds": (
+        GATE + 'expects = { log = ["a {bcd}", "x {bcd}"], samples = { bce = 1 }, finite = "z" }\n',
+        ["5:11 no pattern in log holds {bce} | bcd", "5:11 no pattern in log holds {z}", "5:11 two patterns in log hold {bcd}"],
+    ),
+    "evidence that is none": (
+        GATE + 'expects = { log = "{a}", samples = { a = 0 }, finite = ["a b"], warmup = -1 }\n',
+        ["5:13 no words around the number", "5:26 greater than or equal to 1", "5:47 finite", "5:65 warmup"],
+    ),
+    "evidence outside": (GATE + 'expects = { metrics = "../m.jsonl" }\n', ["5:13 no path below | ${NAME}/metrics.jsonl"]),
+    "evidence below a variable that a run does not see": (
+        GATE + 'expects = { metrics = "${RUNS}/m.jsonl" }\n',
+        ["5:11 RUNS is no folder that the run may write | write = true"],
+    ),
+    "evidence of a perf gate": (
+        PERF + 'compare_gate = "cpu:a"\nmetric = "x"\nexpects = { log = "x {x}" }\n' + GATE,
+        ["7:11 a perf gate runs nothing | compare_gate"],
     ),
     "command text": (
         GATE.replace('"true"', '"a\\u001b[0m ${{ x }}"'),

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import nmoe_graph.inputs.meaning as module
-from nmoe_graph.inputs.meaning import meaning, python_meaning, toml_meaning
+from nmoe_graph.inputs.meaning import json_meaning, meaning, python_meaning, toml_meaning
 
 LAW = settings(deadline=None, derandomize=True, max_examples=150)
 BASE = b'"""Doc."""\n\nimport a\n\n\n@deco(1)\ndef f(x, y=1):\n    """Two."""\n    return x + y\n'
@@ -133,6 +133,37 @@ TOML_BY_BYTES = {
     "deep": b"a = " + b"[" * 300 + b"]" * 300,
 }
 
+JSON = b'{"a": [1, 2.50, {"b": null}], "c": "x", "d": true}\n'
+JSON_EDITS: dict[str, tuple[bytes, bytes, bool]] = {
+    "blanks": (JSON, JSON.replace(b": ", b":").replace(b", ", b"  ,\n\t"), True),
+    "line ends": (JSON, JSON.replace(b"\n", b"\r\n"), True),
+    "escape": (JSON, JSON.replace(b'"x"', b'"\\u0078"'), True),
+    "escaped slash": (b'"a/b"', b'"a\\/b"', True),
+    "order of keys, which a reader sees": (b'{"a": 1, "b": 2}', b'{"b": 2, "a": 1}', False),
+    "number's spelling, which a reader can see": (JSON, JSON.replace(b"2.50", b"2.5"), False),
+    "large number": (b"[12345678901234567890]", b"[12345678901234567891]", False),
+    "int and float": (JSON, JSON.replace(b"[1,", b"[1.0,"), False),
+    "int and text": (JSON, JSON.replace(b"[1,", b'["1",'), False),
+    "bool and text": (JSON, JSON.replace(b"true", b'"true"'), False),
+    "null and false": (JSON, JSON.replace(b"null", b"false"), False),
+    "value": (JSON, JSON.replace(b'"x"', b'"y"'), False),
+    "key": (JSON, JSON.replace(b'"c"', b'"e"'), False),
+    "order of an array": (b"[1, 2]", b"[2, 1]", False),
+    "empty object and array": (b"{}", b"[]", False),
+    "nesting": (b'[["a"], "b"]', b'[["a", "b"]]', False),
+    "space in text": (JSON, JSON.replace(b'"x"', b'"x "'), False),
+}
+JSON_BY_BYTES = {
+    "no JSON": b"{",
+    "empty": b"",
+    "not UTF-8": b'"\xff"',
+    "byte order mark": b"\xef\xbb\xbf{}",
+    "key twice": b'{"a": 1, "a": 1}',
+    "no number": b"[NaN]",
+    "two documents": b"{}\n{}\n",
+    "deep": b"[" * 300 + b"]" * 300,
+}
+
 #: Pinned: a change of any of these needs a new MEANING_VERSION, since recorded proofs would no longer be found.
 GOLDEN = [
     ("x.py", b"", "cbb43cd70e2ff49d063641575e29c649a2e2ed40aa950782fde544ec8e4b880d"),
@@ -156,6 +187,11 @@ GOLDEN = [
         b"a = [1979-05-27, 1979-05-27T07:32:00Z, 07:32:00, true, -1, nan, '']\n",
         "ffd1bcd8ec49e0b138d90ad197e6429cdbaba3af7a236000ade32bd342c32aff",
     ),
+]
+GOLDEN_JSON = [
+    (b"{}", "4ac392c39e7d321cbf9af11ac8544ec522e2d948be89d628117b4edf447b5a6f"),
+    (JSON, "d2c382df5b7d6916515935bee292b20b7429df7b39f53c47d792dd80afc651be"),
+    (b'[1e5, -0, "\\ud800", "\xc3\xa9", [], false]', "418dff6d328d5703e9d449652a97f78690218a3f446a9d23382b3e53ae40e484"),
 ]
 OWN = sorted(Path(module.__file__).parent.parent.rglob("*.py"))
 
@@ -194,11 +230,35 @@ def test_toml_files_that_count_by_their_bytes(case: str) -> None:
     assert toml_meaning(TOML_BY_BYTES[case]) is None
 
 
-def test_only_python_and_toml_have_a_meaning() -> None:
+@pytest.mark.parametrize("case", JSON_EDITS)
+def test_edits_of_json_files(case: str) -> None:
+    """Blanks and the spelling of strings change nothing; whatever a reader can tell apart does."""
+    before, after, same = JSON_EDITS[case]
+    assert before != after
+    one, two = json_meaning(before), json_meaning(after)
+    assert one is not None
+    assert two is not None
+    assert (one == two) is same
+
+
+@pytest.mark.parametrize("case", JSON_BY_BYTES)
+def test_json_files_that_count_by_their_bytes(case: str) -> None:
+    """What readers may read differently counts as it is."""
+    assert json_meaning(JSON_BY_BYTES[case]) is None
+
+
+@pytest.mark.parametrize(("data", "digest"), GOLDEN_JSON)
+def test_meanings_of_json_are_pinned(data: bytes, digest: str) -> None:
+    """The digest of a JSON file is the one that it always had."""
+    assert meaning("x.json", data) == digest
+
+
+def test_only_python_toml_and_json_have_a_meaning() -> None:
     """Every other file counts by its bytes; the kinds never share a digest."""
     assert meaning("x.txt", b"x = 1\n") is None
     assert meaning("x.pyc", b"x = 1\n") is None
     assert meaning("x.pyi", b"x = 1\n") == meaning("x.py", b"x = 1\n") != meaning("x.toml", b"x = 1\n")
+    assert meaning("x.toml", b"") != meaning("x.json", b"{}") != meaning("x.py", b"{}")
 
 
 @pytest.mark.parametrize(("name", "data", "digest"), GOLDEN)
@@ -209,7 +269,7 @@ def test_meanings_are_pinned(name: str, data: bytes, digest: str) -> None:
 
 @pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13", "python3.14"])
 def test_every_python_gives_the_same_meanings(name: str, tmp_path: Path) -> None:
-    """Each Python row of the tables, and each file of this package, has one digest whichever interpreter is asked.
+    """Each Python and JSON row of the tables, and each file of this package, has one digest whichever interpreter is asked.
 
     TOML is read by one pinned library on all of them.
     """
@@ -221,6 +281,8 @@ def test_every_python_gives_the_same_meanings(name: str, tmp_path: Path) -> None
     rows = [("py", data) for before, after, _ in PYTHON_EDITS.values() for data in (before, after)]
     rows += [("py", data) for data in BY_BYTES.values()]
     rows += [("py", data) for file, data, _ in GOLDEN if file.endswith(".py")]
+    rows += [("json", data) for before, after, _ in JSON_EDITS.values() for data in (before, after)]
+    rows += [("json", data) for data in [*JSON_BY_BYTES.values(), *(data for data, _ in GOLDEN_JSON)]]
     paths = list(OWN)
     for number, (ending, data) in enumerate(rows):
         path = tmp_path / f"{number}.{ending}"

@@ -160,7 +160,25 @@ def test_a_secret_is_found_wherever_it_stands_in_a_long_line() -> None:
         assert [(one.column, one.end) for one in found] == [(at + 1, at + 1 + len(secret))]
 
 
-@pytest.mark.parametrize("text", ["a" * 20_000, "a-" * 10_000, "1." * 10_000, "/a" * 10_000, "a:" * 10_000, "ey" + "J.-" * 7_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 20_000,
+        "a-" * 10_000,
+        "1." * 10_000,
+        "/a" * 10_000,
+        "a:" * 10_000,
+        "ey" + "J.-" * 7_000,
+        "kubectl get " * 1_600,
+        "curl -u a " * 2_000,
+        "https://a:" * 2_000,
+        "cluster: a-" * 1_800,
+        "srun -p " * 2_500,
+        "token_" * 3_300,
+        "password login " * 1_300,
+        "ssh a@" * 3_300,
+    ],
+)
 def test_hostile_lines_cost_little(text: str) -> None:
     """No pattern backtracks without end: a long line takes seconds at the very most."""
     start = time.perf_counter()

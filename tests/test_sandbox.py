@@ -18,14 +18,16 @@ import pytest
 from conftest import Scratch
 
 from nmoe_graph.errors import HostError
+from nmoe_graph.execute import sandbox
 from nmoe_graph.execute.local import run_job
-from nmoe_graph.execute.sandbox import MEANS, _bubblewrap, choose_means
+from nmoe_graph.execute.sandbox import MEANS, _bubblewrap, _landlock, choose_means
 from nmoe_graph.model import InputFile, Job, Result, Verdict
 from nmoe_graph.store.local import Store
 
 Run = Callable[..., tuple[Result, str]]
 #: The folder alone keeps nobody from what has a name, and only namespaces bind programs other than Python.
-FENCED = pytest.mark.parametrize("means", ("namespaces", "audit"), indirect=True)
+FENCED = pytest.mark.parametrize("means", ("namespaces", "landlock", "audit"), indirect=True)
+KERNEL = pytest.mark.parametrize("means", ("namespaces", "landlock"), indirect=True)
 NAMESPACES = pytest.mark.parametrize("means", ("namespaces",), indirect=True)
 
 
@@ -34,6 +36,8 @@ def means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """Each means that this machine has."""
     if request.param == "namespaces" and _bubblewrap() is None:
         pytest.skip("bubblewrap is not here, or may not make namespaces")
+    if request.param == "landlock" and not _landlock():
+        pytest.skip("this kernel has no Landlock, or forbids it")
     monkeypatch.setenv("NMOE_GRAPH_SANDBOX", request.param)
     return str(request.param)
 
@@ -177,10 +181,17 @@ for line in READS.splitlines():
     assert (result.verdict, log) == (Verdict.FAILED, "")
 
 
+@KERNEL
+def test_other_programs_do_not_read_the_checkout(run: Run, checkout: Path) -> None:
+    """What the kernel fences is closed to every program, not only to Python."""
+    assert run(f"cat {checkout}/secret.txt")[0].verdict is Verdict.FAILED
+    assert run(f"ls {checkout}")[1].count("secret") == 0
+    assert run(f"cp -r {checkout} mine || true; test ! -e mine/secret.txt")[0].verdict is Verdict.PASSED
+
+
 @NAMESPACES
 def test_other_programs_do_not_see_the_checkout(run: Run, checkout: Path) -> None:
-    """Under `namespaces` the checkout is hidden from every program, not only from Python."""
-    assert run(f"cat {checkout}/secret.txt")[0].verdict is Verdict.FAILED
+    """Under `namespaces` it is not even there."""
     assert run(f'test ! -e {checkout}/secret.txt; test -z "$(ls -A {checkout})"')[0].verdict is Verdict.PASSED
 
 
@@ -232,9 +243,9 @@ for line in CHANGES.splitlines():
     assert (checkout / "secret.txt").read_text() == "secret\n"
 
 
-@NAMESPACES
-def test_namespaces_make_the_machine_read_only(run: Run, tmp_path: Path) -> None:
-    """Under `namespaces` nothing but the gate's own folder can be written."""
+@KERNEL
+def test_the_machine_is_read_only(run: Run, tmp_path: Path) -> None:
+    """Nothing but the gate's own folder can be written, by any program."""
     (tmp_path / "outside").mkdir()
     assert run(f"echo x > {tmp_path}/outside/file")[0].verdict is Verdict.FAILED
     assert list((tmp_path / "outside").iterdir()) == []
@@ -408,9 +419,9 @@ def test_limit_by_every_means(run: Run) -> None:
 
 
 def test_killed_supervisor_is_no_verdict_on_the_code(run: Run, means: str) -> None:
-    """A gate that kills its parent has no verdict, `infra_error`; under `namespaces` it cannot reach it."""
+    """A gate that kills its parent has no verdict, `infra_error`; under `namespaces` and `landlock` it cannot reach it."""
     result, _ = run("kill -9 $PPID || true; sleep 0.1; exit 0")
-    assert result.verdict is (Verdict.PASSED if means == "namespaces" else Verdict.INFRA_ERROR)
+    assert result.verdict is (Verdict.PASSED if means in ("namespaces", "landlock") else Verdict.INFRA_ERROR)
 
 
 def test_odd_modes_do_not_hinder_the_cleaning(run: Run, temp: Path) -> None:
@@ -461,21 +472,25 @@ def test_interpreter_inside_the_checkout_still_works(means: str, scratch: Scratc
 
 
 def test_unknown_means_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A means that does not exist is refused by name, and the hint lists the three."""
+    """A means that does not exist is refused by name, and the hint lists them all."""
     monkeypatch.setenv("NMOE_GRAPH_SANDBOX", "chroot")
     with pytest.raises(HostError, match="chroot") as error:
         choose_means()
-    assert "namespaces, audit, folder" in error.value.faults[0].hint
+    assert "namespaces, landlock, audit, folder" in error.value.faults[0].hint
 
 
-def test_without_bubblewrap_the_guard_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where namespaces cannot be had the default is `audit`, and asking for them is an error, not a weaker fence."""
+def test_the_strongest_fence_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without namespaces Landlock, without it the guard; and asking for what is not here is an error, not a weaker fence."""
     monkeypatch.setattr("nmoe_graph.execute.sandbox._bubblewrap", lambda: None)
+    monkeypatch.setattr("nmoe_graph.execute.sandbox._landlock", lambda: True)
     monkeypatch.delenv("NMOE_GRAPH_SANDBOX", raising=False)
+    assert choose_means() == "landlock"
+    monkeypatch.setattr("nmoe_graph.execute.sandbox._landlock", lambda: False)
     assert choose_means() == "audit"
-    monkeypatch.setenv("NMOE_GRAPH_SANDBOX", "namespaces")
-    with pytest.raises(HostError):
-        choose_means()
+    for means in ("namespaces", "landlock"):
+        monkeypatch.setenv("NMOE_GRAPH_SANDBOX", means)
+        with pytest.raises(HostError):
+            choose_means()
 
 
 # -- through the command line --------------------------------------------------------------------------------------------------
@@ -485,7 +500,7 @@ def test_undeclared_read_through_a_build(means: str, scratch: Scratch, cli: Call
     """A gate whose test reads a file beside it that was not declared fails, and passes once it is declared."""
     gate = '\n[gates."cpu:reads"]\ntier = "a"\ntimeout_s = 30\ncmd = "python check.py"\n'
     scratch.write("configs/gates/gates.toml", scratch.read("configs/gates/gates.toml") + gate)
-    scratch.write("check.py", "assert open('docs/' + 'a.txt').read() == 'one\\n'\n")
+    scratch.write("check.py", "name = bytes.fromhex('646f63732f612e747874').decode()\nassert open(name).read() == 'one\\n'\n")
     scratch.commit()
     assert cli("build", "cpu:reads")[0] == 1
     scratch.replace("configs/gates/gates.toml", "python check.py", 'python check.py"\ninputs = ["docs/**"]\nnotes = "')
@@ -500,3 +515,17 @@ def test_compileall_of_an_emptied_package(means: str, scratch: Scratch, ask: Cal
     (row,) = ask("build", "cpu:compileall", code=1)["gates"]
     assert (row["verdict"], row["proven"]) == ("failed", False)
     assert "nmoe" in row["reason"]
+
+
+def test_a_folder_whose_removal_was_cut_off_is_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever is killed while removing leaves what the next start removes, at once and whatever is left in it."""
+    home = tmp_path / "nmoe-graph-run-1-x"
+    (home / "box").mkdir(parents=True)
+    (home / "lock").touch()
+    with monkeypatch.context() as cut:
+        cut.setattr(shutil, "rmtree", lambda folder, **_: (Path(folder) / "lock").unlink(missing_ok=True))
+        sandbox._remove(home)
+    assert [path.name for path in tmp_path.iterdir()] == ["nmoe-graph-run-1-x.dead"]
+    sandbox._sweep.cache_clear()
+    sandbox._sweep(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []

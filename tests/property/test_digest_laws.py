@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from nmoe_graph import Workspace
 from nmoe_graph.digest.analysis import Analysis
 from nmoe_graph.digest.encoding import digest, encode
-from nmoe_graph.digest.keys import IN_KEY, OUTSIDE_KEY, action_key, action_manifest, perf_key
+from nmoe_graph.digest.keys import IN_KEY, OUTSIDE_KEY, action_manifest, perf_key
+from nmoe_graph.digest.manifest import action_key
 from nmoe_graph.errors import Location
 from nmoe_graph.label import Label, parse_label
 from nmoe_graph.model import Gate
@@ -156,7 +157,7 @@ def test_the_encoding_is_pinned(value: object, data: bytes, name: str) -> None:
 
 @pytest.fixture
 def analysis(scratch: Scratch) -> Analysis:
-    scratch.write("docs/BUILD.toml", '[files.a]\nsrcs = ["a.txt"]\n')
+    scratch.write("docs/BUILD.toml", '[files.a]\nsrcs = ["a.txt"]\n[toolchain.t]\nlock = ["docs/a.txt"]\n')
     return Workspace.open(scratch.root).analysis()
 
 
@@ -170,7 +171,7 @@ def key(analysis: Analysis, one: Gate) -> str:
     """The key of a gate that is like a declared one."""
     if one.gate_kind == "perf":
         return perf_key(one, key(analysis, gate(analysis, one.compare_gate or "")))
-    return action_key(action_manifest(one, analysis.gatherer.gate(one)))
+    return action_key(action_manifest(one, analysis.gatherer.of(one)[0]))
 
 
 #: A command gate's fields, each with another value.
@@ -183,16 +184,26 @@ IN_COMMAND = {
     "exact": True,
     "env": (("A", "1"),),
     "requires": ("NMOE_DATA_PATH", "OTHER"),
+    "keyed": ("NMOE_DATA_PATH",),
+    "toolchains": (Label("docs", "t"),),
     "arch": "sm_90a",
     "gpus": 2,
     "salt": "again",
-    "expects": (("steps", 10),),
+    "expects": (("samples.steps", 10),),
 }
-IN_PERF = {"gate_kind": "command", "compare_gate": "cpu:import", "metric": "loss", "better": "lower", "salt": "again"}
+IN_PERF = {
+    "gate_kind": "command",
+    "compare_gate": "cpu:import",
+    "metric": "loss",
+    "better": "lower",
+    "ratchet": True,
+    "salt": "again",
+}
 OUTSIDE = {
     "label": Label("gates/cpu", "other"),
     "tier": "a",
     "timeout_s": 1,
+    "writable": ("NMOE_DATA_PATH",),
     "retries": 3,
     "accept_flaky": True,
     "notes": "words",

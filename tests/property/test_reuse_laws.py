@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from conftest import Scratch
 from nmoe_graph import DeclarationError, Workspace
 from nmoe_graph.digest.analysis import Analysis
 from nmoe_graph.digest.reuse import moved
+from nmoe_graph.label import parse_label
 
 PACKAGES = """[files.texts]
 srcs = ["docs/**/*.txt"]
@@ -57,6 +60,21 @@ tier = "a"
 timeout_s = 30
 cmd = "pytest tests/unit"
 
+[gates."cpu:configured"]
+tier = "a"
+timeout_s = 30
+cmd = "PYTHONPATH=src pytest"
+
+[gates."cpu:script"]
+tier = "a"
+timeout_s = 30
+cmd = "tool configs/tiny.json"
+
+[gates."cpu:data"]
+tier = "a"
+timeout_s = 30
+cmd = "python -m lib.y"
+
 [bundles]
 """
 
@@ -64,7 +82,9 @@ FILES = [
     "lib/x/deep.py", "lib/x/__init__.py", "lib/__init__.py", "lib/y.py", "yaml_like.py", "yaml_like/__init__.py", "lib.py",
     "nmoe/a.py", "nmoe/b.py", "nmoe/c/__init__.py", "nmoe/c.py", "nmoe/train.py", "nmoe/__init__.py", "json.py",
     "docs/a.txt", "docs/b/c.txt", "docs/private/x.txt", "docs/new.md", "configs/tiny.toml", "tests/unit/test_a.py",
-    "tests/conftest.py", "conftest.py", "pyproject.toml", "pytest.ini", "src/lib/y.py",
+    "tests/conftest.py", "conftest.py", "pyproject.toml", "pytest.ini", "src/lib/y.py", "src/sitecustomize.py", "string.py",
+    "lib/_ext.so", "lib/x/_ext.cpython-311-x86_64-linux-gnu.so", "configs/tiny.json", "lib/data/one.txt", "lib/data/two.json",
+    "lib/x/types.py", "tests/unit/test_b.py", "lib/link",
 ]  # fmt: skip
 
 LINES = [
@@ -79,14 +99,42 @@ LINES = [
     "from lib import x, y",
     "__all__ = ['c']",
     "import importlib; importlib.import_module('nmoe.b')",
+    "open(Path(__file__).parent / 'data' / 'one.txt')",
+    "HERE = Path(__file__).parent / 'data'",
+    "from lib.y import HERE",
+    "list(Path(__file__).parent.glob('*.txt'))",
+    "use(Path(__file__).parent / name)",
+    "sys.path.insert(0, str(Path(__file__).parent))",
+    "entry_points(group='g')",
+    "subprocess.run([sys.executable, '-m', 'nmoe.c'])",
+    "from lib import _ext",
+    "import yaml_like.link.deep",
+    "open(__file__)",
+    "type X = int",
+    "importlib.import_module(x)",
+]
+
+PROJECTS = [
+    "[project]\nname = 'x'\n",
+    "[project.scripts]\ntool = 'lib.x.deep:main'\n",
+    "[project.scripts]\ntool = 'nmoe.b:main'\n[project.entry-points.g]\none = 'lib.y'\n",
+    "[project.entry-points.g]\none = 'nmoe.c'\n[project.entry-points.pytest11]\np = 'yaml_like'\n",
+    "[tool.pytest.ini_options]\ntestpaths = 'tests'\npythonpath = ['lib']\naddopts = '-p nmoe.a'\n",
+    "[tool.pytest.ini_options]\ntestpaths = 'tests/unit'\n",
 ]
 
 
 def edit(s: Scratch, pick: random.Random) -> None:
     """One change of a kind that has misled somebody's build tool."""
     path = s.root / pick.choice(FILES)
-    kind = pick.randrange(12)
-    if kind < 6:
+    kind = pick.randrange(16)
+    if kind == 14:
+        (s.root / "pyproject.toml").unlink(missing_ok=True)
+        s.write("pyproject.toml", pick.choice(PROJECTS))
+    elif kind == 15:
+        (s.root / "configs").mkdir(exist_ok=True)
+        s.write("configs/tiny.json", pick.choice(['{"a": 1}', '{ "a": 1 }\n', '{"a": 2}', "{"]))
+    elif kind < 6:
         for parent in path.relative_to(s.root).parents:
             if (s.root / parent).is_file():
                 return
@@ -104,7 +152,7 @@ def edit(s: Scratch, pick: random.Random) -> None:
     elif kind == 7 and path.is_file():
         path.chmod(pick.choice([0o644, 0o755]))
     elif kind == 8 and not path.exists() and not path.is_symlink() and path.parent.is_dir():
-        path.symlink_to(pick.choice(["a.py", "../nmoe/b.py", "missing", "../docs/a.txt"]))
+        path.symlink_to(pick.choice(["a.py", "../nmoe/b.py", "missing", "../docs/a.txt", "x"]))
     elif kind == 9:
         gates = s.read("configs/gates/gates.toml").replace("timeout_s = 30", f"timeout_s = 30 # {pick.random()}", 1)
         s.write("configs/gates/gates.toml", gates.replace("grep -q", pick.choice(["grep -q", "grep -c"])))
@@ -112,6 +160,8 @@ def edit(s: Scratch, pick: random.Random) -> None:
         s.write("BUILD.toml", s.read("BUILD.toml").replace("docs/**/*.txt", pick.choice(["docs/**/*.txt", "docs/*"])))
     elif kind == 11:
         s.write("lib/BUILD.toml" if pick.random() < 0.5 else "docs/b/BUILD.toml", f'[files.all]\nsrcs = ["*"]\n# {pick.random()}\n')
+    elif path.is_file() and not path.is_symlink():  # an edit that changes no import
+        path.write_text(path.read_text() + f"Y = {pick.randrange(9)}\n")
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -129,7 +179,8 @@ def test_taken_over_rows_equal_computed_ones(scratch: Scratch, seed: int) -> Non
         workspace = Workspace.open(scratch.root)  # a new process's view: nothing but the memo file is shared
         snapshot = workspace.snapshot()
         try:
-            expected = Analysis(snapshot, None).table()
+            believes_nothing = Analysis(snapshot, None)
+            expected = believes_nothing.table()
         except DeclarationError:
             with pytest.raises(DeclarationError):
                 workspace.analysis(snapshot).table()
@@ -137,22 +188,33 @@ def test_taken_over_rows_equal_computed_ones(scratch: Scratch, seed: int) -> Non
         got = workspace.analysis(snapshot).table()
         workspace.memo.flush()
         assert {label: row.digest for label, row in got.items()} == {label: row.digest for label, row in expected.items()}
-        assert [(row.kind, row.timeout_s, row.accept_flaky) for row in got.values()] == [
-            (row.kind, row.timeout_s, row.accept_flaky) for row in expected.values()
+        assert [(row.kind, row.timeout_s, row.accept_flaky, tuple(row.needs)) for row in got.values()] == [
+            (row.kind, row.timeout_s, row.accept_flaky, tuple(row.needs)) for row in expected.values()
         ]
+        for label, row in got.items():
+            assert workspace.analysis(snapshot).kept_manifest(label) == (
+                believes_nothing.manifest(parse_label(label)) if row.manifest else {}
+            )
         compared += 1
     assert compared > 5
 
 
 def test_little_is_computed_after_a_little_edit(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An edit of a text asks again only for the gate that reads it."""
+    """Nothing is inferred anew for an edit that changes no import; a file that goes asks again for its readers."""
     workspace = Workspace.open(scratch.root)
     workspace.analysis().table()
     workspace.memo.flush()
     scratch.write("docs/a.txt", "other\n")
     computed: list[str] = []
     real: Callable[..., object] = Analysis._row
-    monkeypatch.setattr(Analysis, "_row", lambda self, target: computed.append(str(target.label)) or real(self, target))
+    monkeypatch.setattr(Analysis, "_row", lambda self, label: computed.append(label) or real(self, label))
+    before = Workspace.open(scratch.root).analysis("HEAD").table()
+    workspace = Workspace.open(scratch.root)
+    after = workspace.analysis().table()
+    workspace.memo.flush()
+    assert [label for label, row in after.items() if row != before[label] and row.kind == "gate"] == ["//gates/cpu:grep"]
+    assert computed == []
+    (scratch.root / "docs/a.txt").unlink()
     Workspace.open(scratch.root).analysis().table()
     assert computed == ["//gates/cpu:grep"]
 
@@ -178,3 +240,21 @@ def test_the_memo_can_be_thrown_away(scratch: Scratch) -> None:
     for path in Path(scratch.root, ".git", "nmoe-graph").glob("memo*"):
         path.unlink()
     assert Workspace.open(scratch.root).analysis().table() == first
+
+
+def test_a_question_about_an_edit_loads_no_inference(scratch: Scratch) -> None:
+    """Where nothing is inferred anew, neither inference nor the reading of declarations is imported: a start must be quick."""
+
+    def asked() -> set[str]:
+        command = [sys.executable, "-X", "importtime", "-m", "nmoe_graph", "affected", "--since", "HEAD~1", "--at", "HEAD"]
+        done = subprocess.run(command, cwd=scratch.root, capture_output=True, text=True, check=True)
+        assert "cpu:compileall" in done.stdout
+        return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+    for number in range(2):
+        scratch.write("nmoe/b.py", f"Y = {number + 3}\n")
+        scratch.commit()
+        loaded = asked()
+    assert "nmoe_graph.digest.reuse" in loaded
+    heavy = {"nmoe_graph.inputs.gather", "nmoe_graph.graph.graph", "nmoe_graph.load.build", "nmoe_graph.model", "pydantic", "yaml"}
+    assert not heavy & loaded
