@@ -37,6 +37,7 @@ def timed(command: Sequence[str], cwd: Path) -> tuple[float, int, str]:
         os.close(read)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         os.environ["PYTHONPATH"] = str(ROOT)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed programs have their byte code
         os.execvp(command[0], list(command))
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
