@@ -17,6 +17,7 @@ import pytest
 from conftest import Scratch, add_gate, bearers, stored, with_actions
 
 from nmoe_graph import Verdict, Workspace
+from nmoe_graph.model import SANDBOX_MEANS
 
 Cli = Callable[..., tuple[int, str, str]]
 Ask = Callable[..., Any]
@@ -407,7 +408,7 @@ def test_json_document(scratch: Scratch, ask: Ask) -> None:
     }
     assert row["commit"] == scratch.git("rev-parse", "HEAD")
     assert len(row["action_key"]) == 64
-    assert row["sandbox"] in ("namespaces", "audit", "folder")
+    assert row["sandbox"] in SANDBOX_MEANS
     assert str(scratch.root) not in json.dumps(document)
 
 

@@ -22,7 +22,7 @@ ROOMS = [
     ["label", "markup", "excerpt", "metrics"],
     ["result"],
     ["model"],
-    ["git"],
+    ["git", "forge"],
     ["load"],
     ["graph", "inputs"],
     ["statement"],
