@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .digest.analysis import Analysis, Table
 from .errors import DeclarationError, Fault, SnapshotError, UsageError
-from .git.refs import has_ledger
+from .git.refs import CONTRACTS_REF, has_ledger, read_ref
 from .git.repository import Repository
 from .git.snapshot import Snapshot
 from .plan.affected import Affected, AffectedReport, Cause, Change, difference, explain, way_to
@@ -104,10 +104,19 @@ class Workspace:
     def analysis(self, at: str | Snapshot | None = None) -> Analysis:
         """The analysis of a snapshot; equal trees share one."""
         snapshot = at if isinstance(at, Snapshot) else self.snapshot(at)
+        synced = self.synced()
         found = self._by_tree.get(snapshot.tree)
-        if found is None or found.snapshot.commit != snapshot.commit:
-            found = self._by_tree[snapshot.tree] = Analysis(snapshot, self.memo)
+        if found is None or found.snapshot.commit != snapshot.commit or found.synced != synced:
+            found = self._by_tree[snapshot.tree] = Analysis(snapshot, self.memo, synced)
         return found
+
+    def synced(self) -> Snapshot | None:
+        """The contracts of the issues; a clone that never synced any pays a look at two files."""
+        if read_ref(self.repository.common_dir, CONTRACTS_REF) is None:
+            return None
+        from .git.synced import read_synced
+
+        return read_synced(self.repository)
 
     def graph(self, at: str | None = None) -> Graph:
         """Every target of a snapshot, and what needs what."""

@@ -81,9 +81,10 @@ class Analysis:
     What did not change since an analysis that is kept is taken over from it.
     """
 
-    def __init__(self, snapshot: Snapshot, memo: Memo | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, memo: Memo | None = None, synced: Snapshot | None = None) -> None:
         self.snapshot = snapshot
         self._memo = memo
+        self.synced = synced  # the contracts of the issues: not of this tree, and what is kept of it is kept for them
         self._near: list[Analysis] = []
         self._graph: Graph | None = None
         self._declared: Any = None  # the witness of the graph, where it was read here
@@ -102,11 +103,15 @@ class Analysis:
             self._near.append(other)
 
     def _kept(self, kind: str, key: str) -> Any:
-        return self._memo.get(f"{kind}.{engine_stamp()}", key) if self._memo else None
+        return self._memo.get(f"{kind}.{self._era()}", key) if self._memo else None
 
     def _keep(self, kind: str, key: str, value: Any) -> None:
         if self._memo:
-            self._memo.put(f"{kind}.{engine_stamp()}", key, value)
+            self._memo.put(f"{kind}.{self._era()}", key, value)
+
+    def _era(self) -> str:
+        """What must be the same for a kept answer to count: the engine, and what the issues said."""
+        return engine_stamp() if self.synced is None else f"{engine_stamp()}.{self.synced.tree[:24]}"
 
     # -- the graph, loaded only when it is needed ----------------------------------------------------------------------------------
 
@@ -148,7 +153,7 @@ class Analysis:
 
         watched = Watched(self.snapshot.objects, self.snapshot.tree, self.snapshot.name, self.snapshot.commit)
         with watched.record() as trace:
-            found = discover(watched, self._memo)
+            found = discover(watched, self._memo, self.synced)
         graph = build_graph(
             found.workspace,
             found.targets,
@@ -336,7 +341,7 @@ class Analysis:
         yield from self._near
         for tree in recent if isinstance(recent, list) else ():
             if all(tree != one.snapshot.tree for one in self._near):
-                yield Analysis(Snapshot(objects, tree, tree), self._memo)
+                yield Analysis(Snapshot(objects, tree, tree), self._memo, self.synced)
 
     def _take_over(self) -> list[str] | None:
         """Fill `_taken` from the first kept analysis that can be compared; the labels, where the declarations are the same."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import time
 from dataclasses import dataclass
@@ -11,23 +10,13 @@ from dataclasses import dataclass
 from ..errors import HostError, SnapshotError, UsageError, printable
 from ..safe import redact
 from .ledger import Ledger, Side
-from .program import run_git
+from .program import run_git, transport_environment
 from .refs import LEDGER_REF, NOTES_REF
 from .repository import Repository
 
 __all__ = ["Exchange", "pull", "push"]
 
 _TRIES = 40
-#: What the transport may need of the caller's environment; everything else of git's stays out.
-_TRANSPORT = (
-    "GIT_SSH",
-    "GIT_SSH_COMMAND",
-    "GIT_SSH_VARIANT",
-    "GIT_ASKPASS",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
-    "GIT_SSL_NO_VERIFY",
-)
 #: What a remote says to somebody who was slower than somebody else; every other refusal stays one.
 _RACES = (
     "fetch first",
@@ -111,9 +100,8 @@ class _Remote:
     def _call(self, args: list[str], accept: tuple[int, ...] = (0,)) -> tuple[int, str]:
         if not self._repository.git:
             raise HostError("a ledger is shared by the git program, which is not here", hint="install git")
-        env = {name: os.environ[name] for name in _TRANSPORT if name in os.environ}
         try:
-            status, out = run_git(self._repository.git, self._repository.root, args, accept=accept, env=env)
+            status, out = run_git(self._repository.git, self._repository.root, args, accept=accept, env=transport_environment())
         except SnapshotError as error:
             words = redact(printable(error.faults[0].what, limit=300))
             raise HostError(f"{self.name}: {words}", hint="is the remote there, and may you read it?") from None

@@ -12,9 +12,25 @@ from pathlib import Path
 
 from ..errors import HostError, SnapshotError
 
-__all__ = ["find_git", "run_git"]
+__all__ = ["find_git", "run_git", "transport_environment"]
 
 _SAFE_CONFIG = ("core.fsmonitor=false", "core.trustctime=true", "core.checkStat=default", "core.quotePath=false", "diff.external=")
+
+#: What the transport may need of the caller's environment; everything else of git's stays out.
+_TRANSPORT = (
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSH_VARIANT",
+    "GIT_ASKPASS",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_NO_VERIFY",
+)
+
+
+def transport_environment() -> dict[str, str]:
+    """For calls of git that speak to a remote: how whoever started us reaches it."""
+    return {name: os.environ[name] for name in _TRANSPORT if name in os.environ}
 
 
 def find_git() -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["LEDGER_REF", "NOTES_REF", "has_ledger", "read_ref"]
+__all__ = ["CONTRACTS_REF", "LEDGER_REF", "NOTES_REF", "has_ledger", "read_ref"]
 
 NOTES_REF = "refs/notes/nmoe-graph"
 LEDGER_REF = "refs/nmoe-graph/ledger"
+CONTRACTS_REF = "refs/nmoe-graph/contracts"
 
 
 def read_ref(common_dir: Path, ref: str) -> str | None:

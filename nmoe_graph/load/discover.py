@@ -9,7 +9,7 @@ from ..errors import DeclarationError, Fault, Location
 from ..git.objects import TREE
 from ..git.snapshot import Snapshot
 from ..label import VIRTUAL_PACKAGES
-from ..model import Gate, Target, Toolchain, WorkspaceDecl
+from ..model import Contract, Gate, Target, Toolchain, WorkspaceDecl
 from .build import load_build
 from .contract import load_contract
 from .gates import GatesFile, load_gates
@@ -63,8 +63,10 @@ def _table_of_text(value: object) -> dict[str, str]:
     return {str(key): ", ".join(map(str, item)) if isinstance(item, (list, tuple)) else str(item) for key, item in value.items()}
 
 
-def discover(snapshot: Snapshot, memo: _Memo | None = None) -> Declarations:
+def discover(snapshot: Snapshot, memo: _Memo | None = None, synced: Snapshot | None = None) -> Declarations:
     """Read every declaration of a snapshot; faults are collected, not raised.
+
+    `synced` is the state of the issues, whose contracts stand beside those of the tree.
 
     Raises:
         DeclarationError: there is no root BUILD.toml with a [workspace], so there is nothing to read.
@@ -113,7 +115,7 @@ def discover(snapshot: Snapshot, memo: _Memo | None = None) -> Declarations:
             if snapshot.entry(file) is None:
                 found.faults.append(Fault(f"{file} does not exist and is a lock file of {target.label}", target.at, "add the file"))
     gates = _gates(snapshot, found)
-    _contracts(snapshot, found, gates)
+    _contracts(snapshot, found, gates, synced)
     return found
 
 
@@ -149,7 +151,9 @@ def _gates(snapshot: Snapshot, found: Declarations) -> GatesFile | None:
     return gates
 
 
-def _contracts(snapshot: Snapshot, found: Declarations, gates: GatesFile | None) -> None:
+def _contracts(snapshot: Snapshot, found: Declarations, gates: GatesFile | None, synced: Snapshot | None) -> None:
+    listed: list[Contract] = []
+    files: dict[str, tuple[str, bytes]] = {}
     for pattern in found.workspace.contracts:
         glob = Glob(pattern)
         paths = (
@@ -163,6 +167,17 @@ def _contracts(snapshot: Snapshot, found: Declarations, gates: GatesFile | None)
                 found.faults.append(Fault(f"{path} does not exist", found.workspace.at, "[workspace] contracts names it"))
                 continue
             try:
-                found.targets.append(load_contract(data, path, gates, found.allow))
+                contract = load_contract(data, path, gates, found.allow)
             except DeclarationError as error:
                 found.faults += error.faults
+                continue
+            listed.append(contract)
+            files.setdefault(contract.issue, (path, data))
+    if synced is not None:
+        from .synced import beside_files
+
+        issues, faults = beside_files(synced, files, gates, found.allow)
+        found.faults += faults
+        beaten = {contract.issue for contract in issues}
+        listed = [contract for contract in listed if contract.issue not in beaten] + issues
+    found.targets += listed

@@ -76,6 +76,8 @@ class Asked(Protocol):
 
     def base_ref(self, at: str | None = None) -> str | None: ...
 
+    def synced(self) -> Snapshot | None: ...
+
     def build(self, labels: Sequence[str] | str, at: str | Snapshot | None = None, *, keep_going: bool = False) -> BuildReport: ...
 
 
@@ -388,7 +390,7 @@ class MergePlanner:
 
     def _analysed(self, tree: str) -> Table | None:
         self._merger.bring(tree)
-        analysis = Analysis(self._snapshot(tree), self._workspace.memo)
+        analysis = Analysis(self._snapshot(tree), self._workspace.memo, self._workspace.synced())
         if tree != self.base_tree:
             analysis.consider(self._workspace.analysis(self._snapshot(self.base_tree)))
         try:
