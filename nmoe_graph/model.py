@@ -1,6 +1,6 @@
 """Frozen records that the rooms hand to each other.  No behaviour beyond what a record says of itself.
 
-Declarations (what someone wrote): Files, Python, Action, Gate, Bundle, Contract, WorkspaceDecl.
+Declarations (what someone wrote): Files, Python, Action, Gate, Bundle, Contract, WorkspaceDecl, Trust, IssuePolicy.
 Work (what is to be run):          Job, InputFile.
 Evidence (what came of it):        Result, Output, Verdict, which have a file of their own: most starts need no more.
 
@@ -25,6 +25,7 @@ __all__ = [
     "Files",
     "Gate",
     "InputFile",
+    "IssuePolicy",
     "Job",
     "Merge",
     "Output",
@@ -185,6 +186,7 @@ class Contract:
     perf: PerfBudget | None = None
     merge_strategy: str = "squash"  # or "merge"
     delete_branch: bool = True
+    source: str = field(default="", compare=False)  # SHA-256 of the text that it was read from
     at: Location | None = field(default=None, compare=False)
     places: tuple[tuple[str, Location], ...] = field(default=(), compare=False)
 
@@ -245,6 +247,15 @@ class Trust:
     tier_a: TierRule = TierRule(("*",), ("pr", "trusted"), local=True)
     tier_b: TierRule = TierRule()
     revoked: tuple[tuple[str, str], ...] = ()  # fingerprint, why
+
+
+@dataclass(frozen=True, slots=True)
+class IssuePolicy:
+    """`[issues]` of the root BUILD.toml: whose issues are contracts.  Counts only as the base commit has it."""
+
+    associations: tuple[str, ...] = ("OWNER", "MEMBER", "COLLABORATOR")  # what GitHub says that the author is
+    authors: tuple[str, ...] = ()  # logins, whatever they are
+    label: str = ""  # only issues with this label are looked at; "" looks at all
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from .attest.making import Signing
     from .attest.report import VerifyReport
     from .attest.shared import SharedProofs
+    from .contracts.desk import ContractDesk
     from .digest.analysis import Ruled
     from .digest.rules import Rules
     from .execute.build import Events
     from .execute.perf import Baseline
+    from .forge.github import GitHub
     from .git.exchange import Exchange
     from .graph.graph import Graph
     from .model import Result
@@ -631,6 +633,24 @@ class Workspace:
         from .git.exchange import pull
 
         return pull(self.repository, remote)
+
+    # -- GitHub ----------------------------------------------------------------------------------------------------------------
+
+    def github(self, remote: str = "origin", repository: str | None = None) -> GitHub:
+        """The repository on GitHub: the one that a remote's URL names, or "owner/name".
+
+        Raises:
+            UsageError, HostError: the URL names none, there is no token, or `pip install 'nmoe-graph[github]'` was not done.
+        """
+        from .forge import connect
+
+        return connect(self.repository, remote, repository)
+
+    def contracts(self, remote: str = "origin", repository: str | None = None) -> ContractDesk:
+        """Contracts as people meet them: written, checked, synced from issues, worked on, followed."""
+        from .contracts.desk import ContractDesk
+
+        return ContractDesk(self, lambda: self.github(remote, repository))
 
     # -- merging ---------------------------------------------------------------------------------------------------------------
 

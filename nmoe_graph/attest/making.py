@@ -20,6 +20,7 @@ from ..statement.policy import Ring
 from ..statement.sshsig import SshBundle, sign_ssh, ssh_keygen_sign
 from ..statement.statement import Facts, Statement, definition_json, read_statement, statement_json
 from ..statement.strictjson import canonical
+from .block import contract_of
 from .container import Form, read_signed
 from .evidence import Asked, Evidence
 
@@ -109,7 +110,7 @@ def make_statement(
     if contract is not None:
         if evidence is None:
             raise ValueError("a contract counts as the base has it, and no base is here")
-        terms = (contract, _contract_digest(workspace, evidence, contract))
+        terms = (contract, contract_of(evidence, contract).source)
     try:
         tree = tree_sha256(workspace.repository.objects, result.tree, workspace.memo)
     except NmoeGraphError as error:
@@ -136,16 +137,6 @@ def _definition(workspace: Asked, evidence: Evidence | None, gate_id: str, resul
     if not isinstance(found, Gate):
         raise ValueError(f"its commit has no gate {gate_id}")
     return found, None
-
-
-def _contract_digest(workspace: Asked, evidence: Evidence, issue: str) -> str:
-    from .block import contract_of
-
-    contract = contract_of(evidence, issue)
-    data = workspace.repository.at(evidence.base).read(contract.at.file) if contract.at else None
-    if data is None:
-        raise ValueError(f"the file of contract {issue} is not at the base")
-    return sha256(data).hexdigest()
 
 
 def statements_of(

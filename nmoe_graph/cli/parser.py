@@ -19,6 +19,7 @@ VERBS = {
     "log": ("log", "the stored log of a gate"),
     "audit": ("audit", "damage the inputs of gates, and see which gates cannot fail"),
     "lint": ("lint", "check one file, or every declaration of the workspace"),
+    "contract": ("contract", "work items: new, check, sync, worktree, status"),
     "sign": ("sign", "sign a statement"),
     "attest": ("attest", "write a pull request's block from recorded results"),
     "verify": ("verify", "what a statement, a note or a pull request's block proves, line by line"),
@@ -157,6 +158,8 @@ def make_parser() -> argparse.ArgumentParser:
     lint.add_argument("--contract", metavar="FILE", help="the contract that an attestation answers")
     lint.add_argument("--gate", metavar="ID", help="log: read samples as this gate of --gates declares it")
 
+    _contract(verbs.add_parser("contract", help=VERBS["contract"][1], description=VERBS["contract"][1], allow_abbrev=False))
+
     safe = verb("safe")
     safe.add_argument("paths", nargs="*", metavar="PATH", help="files and folders; - is stdin (default: -)")
     safe.add_argument(
@@ -189,6 +192,83 @@ def make_parser() -> argparse.ArgumentParser:
     outside.add_argument("--namespace", metavar="N", help="the namespace of the signature (default: nmoe-gate-result)")
     outside.add_argument("--gates", metavar="FILE", help="the gates that it may name")
     return parser
+
+
+def _actions(parser: argparse.ArgumentParser, actions: dict[str, str]) -> dict[str, argparse.ArgumentParser]:
+    """A verb that has verbs of its own; all of them can name the remote that is the repository on GitHub."""
+    subs = parser.add_subparsers(dest="action", metavar="|".join(actions), required=True)
+    made = {}
+    for name, words in actions.items():
+        made[name] = subs.add_parser(name, help=words, description=words, allow_abbrev=False)
+        _common(made[name], ("text", "json"))
+    return made
+
+
+def _github(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--remote", default="origin", metavar="NAME", help="the git remote that is on GitHub (default: origin)")
+    parser.add_argument(
+        "--repository", metavar="OWNER/NAME", help="the repository on GitHub (default: what the remote's URL names)"
+    )
+
+
+def _contract(parser: argparse.ArgumentParser) -> None:
+    made = _actions(
+        parser,
+        {
+            "new": "write a contract; on a terminal, what is missing is asked for",
+            "check": "lint, closed world and public safety of contracts",
+            "sync": "take the contracts that stand in GitHub's issues",
+            "worktree": "a worktree on the contract's branch; safe to repeat",
+            "status": "how far each contract is, and what to do next",
+        },
+    )
+    new = made["new"]
+    for flag, words in (
+        ("--id", "its id, as text: 01, 03a"),
+        ("--slug", "a few words for the branch: global-attention"),
+        ("--kind", "feature, bugfix, perf, refactor or docs"),
+        ("--risk", "hot, warm or cold"),
+        ("--complexity", "S, M or L"),
+        ("--title", "one line for people"),
+        ("--perf-gate", "the perf gate of a budget"),
+        ("--perf-metric", "its metric"),
+        ("--baseline-ref", "what the budget compares with"),
+        ("--budget-pct", "how far the metric may move, in percent"),
+    ):
+        new.add_argument(flag, metavar="TEXT", help=words)
+    for flag, words in (
+        ("--allow", "a glob of files that may change"),
+        ("--deny", "a glob of files that must not"),
+        ("--gate", "a gate that must pass"),
+        ("--depends-on", "a contract that lands first; all: this one lands last"),
+        ("--hotspot", "a file in which conflicts are expected"),
+        ("--knob-add", "a knob that the change adds"),
+        ("--knob-change", "a knob that the change changes"),
+        ("--invariant", "a sentence that must stay true"),
+    ):
+        new.add_argument(flag, action="append", default=[], metavar="TEXT", help=f"{words}; may be given more than once")
+    new.add_argument("--strategy", choices=("squash", "merge"), default="squash", help="how it lands (default: squash)")
+    new.add_argument("--keep-branch", action="store_true", help="the branch stays after the landing")
+    new.add_argument("--issue", action="store_true", help="also open the GitHub issue that holds it")
+    new.add_argument("--dry-run", "-n", action="store_true", help="print the contract and write nothing")
+    _github(new)
+    check = made["check"]
+    check.add_argument("paths", nargs="*", metavar="FILE|ID", help="contract files, issue bodies (.md), or ids (default: all)")
+    sync = made["sync"]
+    sync.add_argument("--base", metavar="REF", help="whose rules say who may author (default: the workspace's base)")
+    sync.add_argument("--push", action="store_true", help="also give the result to the remote, for clones without a token")
+    sync.add_argument("--fetch", action="store_true", help="take what another clone pushed, and ask GitHub nothing")
+    sync.add_argument("--dry-run", "-n", action="store_true", help="say what would change")
+    _github(sync)
+    tree = made["worktree"]
+    tree.add_argument("contract", metavar="CONTRACT")
+    tree.add_argument("--base", metavar="REF", help="where the branch begins (default: the workspace's base)")
+    tree.add_argument("--path", metavar="DIR", help="where the worktree goes (default: ../NAME-worktrees/issue-ID-SLUG)")
+    status = made["status"]
+    status.add_argument("contracts", nargs="*", metavar="CONTRACT", help="contract ids (default: all)")
+    status.add_argument("--base", metavar="REF", help="whose rules count (default: the workspace's base)")
+    status.add_argument("--offline", action="store_true", help="do not ask GitHub for pull requests")
+    _github(status)
 
 
 def _signing(parser: argparse.ArgumentParser) -> None:

@@ -118,7 +118,7 @@ _CONTRACT_FIELDS = tuple(field.name for field in dataclasses.fields(Contract))
 
 def contract_digest(target: Contract, digests: Mapping[Label, str]) -> str:
     """Everything that the contract says, and the digests of the gates that it requires."""
-    names = [name for name in _CONTRACT_FIELDS if name not in ("label", "required", "perf", "at", "places")]
+    names = [name for name in _CONTRACT_FIELDS if name not in ("label", "required", "perf", "source", "at", "places")]
     said = {name: getattr(target, name) for name in names}
     perf = [target.perf.gate, target.perf.metric, target.perf.baseline_ref, float(target.perf.budget_pct)] if target.perf else None
     return digest(

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from ..errors import UsageError, did_you_mean
 from ..label import Label, parse_label
-from ..model import SANDBOX_MEANS, Action, Files, Python, TierRule, Toolchain, Trust, WorkspaceDecl
+from ..model import SANDBOX_MEANS, Action, Files, IssuePolicy, Python, TierRule, Toolchain, Trust, WorkspaceDecl
 from ..safe import findings
 from .cycles import cycles, shown_cycle
 from .fields import Glob, Ids, LineText, Model, Ref, RelPath, StrictBool, StrictInt, StrictStr
@@ -141,6 +141,18 @@ class _Trust(Model):
     revoked: dict[Annotated[StrictStr, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")], LineText] = {}
 
 
+class _Issues(Model):
+    associations: Annotated[
+        list[Literal["OWNER", "MEMBER", "COLLABORATOR", "CONTRIBUTOR", "FIRST_TIME_CONTRIBUTOR", "FIRST_TIMER", "NONE"]],
+        Field(max_length=10),
+        Ids,
+    ] = ["OWNER", "MEMBER", "COLLABORATOR"]
+    authors: Annotated[
+        list[Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?$")]], Field(max_length=200), Ids
+    ] = []
+    label: Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f,]{0,50}$")] = ""
+
+
 class _Build(Model):
     workspace: _Workspace | None = None
     files: dict[str, _Files] = {}
@@ -151,6 +163,7 @@ class _Build(Model):
     owners: dict[str, LineText | list[LineText]] = {}
     public: _Public = _Public()
     trust: _Trust | None = None
+    issues: _Issues | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +176,7 @@ class BuildFile:
     normal: Mapping[str, Any] = field(default_factory=dict)  # the declaration as JSON-ready data
     trust: Trust | None = None
     allow: tuple[str, ...] = ()  # words that may be public here
+    issues: IssuePolicy = field(default_factory=IssuePolicy)
 
 
 def read_labels(reading: Reading, texts: list[str], package: str, at: tuple[str | int, ...]) -> tuple[Label, ...]:
@@ -231,8 +245,9 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
     if package and (build.owners or build.invariants or allow):
         extra = "owners" if build.owners else "invariants" if build.invariants else "public"
         reading.fault((extra,), f"only the root BUILD.toml has [{extra}]", key=True)
-    if package and build.trust:
-        reading.fault(("trust",), "only the root BUILD.toml has [trust]", key=True)
+    for name in ("trust", "issues"):
+        if package and getattr(build, name) is not None:
+            reading.fault((name,), f"only the root BUILD.toml has [{name}]", key=True)
     reading.raise_faults()
     workspace = None
     if build.workspace is not None:
@@ -241,9 +256,10 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
             one_ws.name, tuple(one_ws.base), one_ws.gates, tuple(one_ws.contracts), reading.place(("workspace",), key=True)
         )
     normal = build.model_dump(exclude_unset=True)
-    return BuildFile(
-        workspace, tuple(targets), {"owners": build.owners, "invariants": build.invariants}, normal, _trust(build.trust), allow
-    )
+    issues = build.issues or _Issues()
+    policy = IssuePolicy(tuple(issues.associations), tuple(issues.authors), issues.label)
+    extra_tables = {"owners": build.owners, "invariants": build.invariants}
+    return BuildFile(workspace, tuple(targets), extra_tables, normal, _trust(build.trust), allow, policy)
 
 
 def _trust(said: _Trust | None) -> Trust | None:

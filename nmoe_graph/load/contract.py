@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
@@ -88,13 +89,13 @@ def load_contract(data: bytes, file: str, gates: GatesFile | None, allow: Sequen
     return read_contract(read_yaml(data, file), gates, allow)[0]
 
 
-def contract_data(reading: Reading, gates: GatesFile | None) -> dict[str, Any]:
+def contract_data(reading: Reading, gates: GatesFile | None, allow: Sequence[str] = ()) -> dict[str, Any]:
     """The declaration as JSON-ready data with the file's own keys.
 
     Raises:
         DeclarationError: with every fault of the file.
     """
-    return read_contract(reading, gates)[1]
+    return read_contract(reading, gates, allow)[1]
 
 
 def read_contract(reading: Reading, gates: GatesFile | None, allow: Sequence[str] = ()) -> tuple[Contract, dict[str, Any]]:
@@ -162,6 +163,7 @@ def read_contract(reading: Reading, gates: GatesFile | None, allow: Sequence[str
         perf=PerfBudget(budget.gate, budget.metric, budget.baseline_ref, float(budget.budget_pct)) if budget else None,
         merge_strategy=said.merge.strategy,
         delete_branch=said.merge.delete_branch,
+        source=sha256(reading.text.encode("utf-8", "surrogatepass")).hexdigest(),
         at=reading.place(("nmoe", "issue")),
         places=tuple(places),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,16 @@ def _gates(path: str | None) -> GatesFile | None:
     return load_gates(_read(path), path) if path else None
 
 
-def lint_bytes(kind: str, data: bytes, file: str, gates: GatesFile | None = None, contract: str | None = None) -> dict[str, Any]:
-    """The normalised declaration, with the key paths of the file.
+def lint_bytes(
+    kind: str,
+    data: bytes,
+    file: str,
+    gates: GatesFile | None = None,
+    contract: str | None = None,
+    *,
+    allow: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The normalised declaration, with the key paths of the file; `allow` are words that may be public in a contract.
 
     Raises:
         DeclarationError: with every fault.
@@ -85,9 +94,9 @@ def lint_bytes(kind: str, data: bytes, file: str, gates: GatesFile | None = None
     if kind == "gates":
         return dict(load_gates(data, file).normal)
     if kind == "contract":
-        return contract_data(read_yaml(data, file), gates)
+        return contract_data(read_yaml(data, file), gates, allow)
     if kind == "issue":
-        return contract_data(_block(data, file, "nmoe"), gates)
+        return contract_data(_block(data, file, "nmoe"), gates, allow)
     reading = attestation_reading(data, file)
     answered = read_contract(read_yaml(_read(contract), contract), gates)[0] if contract else None
     return attestation_data(reading, gates, answered)

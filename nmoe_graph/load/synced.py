@@ -30,11 +30,11 @@ def contract_of_issue(issue: SyncedIssue, gates: GatesFile | None, allow: Sequen
     return load_contract(issue.text.encode(), issue.place, gates, allow)
 
 
-def disagreement(file: bytes, path: str, issue: SyncedIssue) -> str:
+def disagreement(file: bytes, path: str, issue: SyncedIssue, allow: Sequence[str] = ()) -> str:
     """Where a file and an issue of one contract differ, key by key; "" where they say the same."""
     try:
-        one = contract_data(read_yaml(issue.text, issue.place), None)
-        two = contract_data(read_yaml(file, path), None)
+        one = contract_data(read_yaml(issue.text, issue.place), None, allow)
+        two = contract_data(read_yaml(file, path), None, allow)
     except DeclarationError:
         return ""  # what cannot be read is a fault of its own
     rows = [f"{dotted(key)} is {_shown(left)} and {_shown(right)}" for key, left, right in _differences((), one, two)]
@@ -73,7 +73,7 @@ def beside_files(
         found.append(contract)
         if name in files:
             path, data = files[name]
-            if differs := disagreement(data, path, issue):
+            if differs := disagreement(data, path, issue, allow):
                 what = f"contract {name} of {issue.place} and of {path} differ: {differs}"
                 faults.append(Fault(what, Location(path, 1, 1), _SYNC))
     return found, faults
