@@ -14,6 +14,7 @@ __all__ = [
     "Pending",
     "Pull",
     "PullFile",
+    "RateLimit",
     "Run",
     "RunJob",
 ]
@@ -152,3 +153,12 @@ class Merged:
     """What merging a pull request made."""
 
     sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What is left of the hour's requests; `reset_at` is in seconds since 1970."""
+
+    limit: int
+    remaining: int
+    reset_at: int
