@@ -60,6 +60,8 @@ class Workspace:
         self._store: Store | None = None
         self._shared: SharedProofs | None = None
         self._by_tree: dict[str, Analysis] = {}
+        #: Hears what a wait is for; the command line prints it.
+        self.say: Callable[[str], None] = lambda words: None
 
     @classmethod
     def open(cls, where: str | os.PathLike[str] = ".") -> Workspace:
@@ -642,9 +644,12 @@ class Workspace:
         Raises:
             UsageError, HostError: the URL names none, there is no token, or `pip install 'nmoe-graph[github]'` was not done.
         """
-        from .forge import connect
+        from .forge.github import GitHub
+        from .forge.token import find_token
+        from .forge.where import where_of, where_of_origin
 
-        return connect(self.repository, remote, repository)
+        where = where_of(repository) if repository is not None else where_of_origin(self.repository, remote)
+        return GitHub(where, find_token(where), notify=self.say)
 
     def contracts(self, remote: str = "origin", repository: str | None = None) -> ContractDesk:
         """Contracts as people meet them: written, checked, synced from issues, worked on, followed."""

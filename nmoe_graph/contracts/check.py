@@ -97,9 +97,8 @@ def _file(word: str, gates: GatesFile, known: dict[str, Contract], allow: Sequen
             data = handle.read(_MOST_BYTES + 1)
     except OSError as error:
         hint = f"contracts here: {', '.join(sorted(known)[:20])}" if known else "a file, or the id of a contract"
-        raise UsageError(
-            f"{printable(word, limit=120)} is neither a contract's id nor a readable file ({error.strerror})", hint
-        ) from None
+        what = f"{printable(word, limit=120)} is neither a contract's id nor a readable file ({error.strerror})"
+        raise UsageError(what, hint) from None
     kind = "issue" if Path(word).suffix.lower() in (".md", ".markdown", ".txt") else "contract"
     said = lint_bytes(kind, data, word, gates, allow=allow)
     depends = said["nmoe"].get("depends_on", [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from ..attest import evidence
 from ..attest.evidence import Evidence
 from ..errors import HostError, SnapshotError, UsageError, did_you_mean, printable
 from ..forge.records import Issue, Pull
+from ..forge.where import Where
 from ..git.snapshot import Snapshot
 from ..git.synced import fetch_synced, push_synced
 from ..load.gates import GatesFile
@@ -36,14 +37,13 @@ class Asked(evidence.Asked, Protocol):
 
 
 class Forge(Protocol):
-    """What is asked of GitHub.  `repository` is "owner/name"."""
+    """What is asked of GitHub."""
 
-    @property
-    def repository(self) -> str: ...
+    where: Where
 
-    def issues(self, *, labels: Sequence[str] = (), state: str = "open") -> Sequence[Issue]: ...
+    def issues(self, *, labels: Iterable[str] = (), state: str = "open") -> Sequence[Issue]: ...
 
-    def create_issue(self, *, title: str, body: str, labels: Sequence[str] = ()) -> Issue: ...
+    def create_issue(self, title: str, body: str, labels: Iterable[str] = ()) -> Issue: ...
 
     def pulls(self, *, state: str = "open", head: str = "", base: str = "") -> Sequence[Pull]: ...
 
@@ -239,7 +239,8 @@ class ContractDesk:
         """By branch, the newest pull request, an open one before a closed one; of forks, none."""
         found: dict[str, Pull] = {}
         forge = self._github()
+        here = f"{forge.where.owner}/{forge.where.name}"
         for pull in sorted(forge.pulls(state="all"), key=lambda one: (one.state == "open", one.number)):
-            if not pull.merged and pull.head_repo.casefold() == forge.repository.casefold():
+            if not pull.merged and pull.head_repo.casefold() == here.casefold():
                 found[pull.head_ref] = pull
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ _MOST_DIFF = 60
 class Ask(Protocol):
     """What is asked of GitHub."""
 
-    def issues(self, *, labels: Sequence[str] = (), state: str = "open") -> Sequence[Issue]: ...
+    def issues(self, *, labels: Iterable[str] = (), state: str = "open") -> Sequence[Issue]: ...
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ..errors import UsageError
-from ..excerpt import excerpt, fenced, one_line
+from .errors import UsageError
+from .excerpt import excerpt, fenced, one_line
 
 __all__ = ["MOST_CHARACTERS", "Markdown", "block", "code", "document", "link", "table"]
 
