@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..attest import evidence
 from ..attest.evidence import Evidence
-from ..errors import HostError, SnapshotError, UsageError, did_you_mean, printable
+from ..errors import DeclarationError, HostError, SnapshotError, UsageError, did_you_mean, printable
 from ..forge.records import Issue, Pull
 from ..forge.where import Where
 from ..git.snapshot import Snapshot
@@ -80,10 +80,18 @@ class ContractDesk:
         self._workspace, self._repository, self._github = workspace, workspace.repository, github
 
     def _contracts(self) -> dict[str, Contract]:
-        return {one.issue: one for one in self._workspace.analysis().graph.contracts()}
+        """Those of the work tree, and those of the base, which count before them: a branch may be older than its contract."""
+        found = {one.issue: one for one in self._workspace.analysis().graph.contracts()}
+        base = self._workspace.base_ref()
+        if base is not None:
+            try:
+                found |= {one.issue: one for one in self._workspace.analysis(self._repository.resolve(base)).graph.contracts()}
+            except DeclarationError:
+                pass  # the work tree may be about to mend it
+        return found
 
     def known(self, issue: str) -> Contract:
-        """A contract of the work tree, or of the issues.
+        """A contract of the base, the issues or the work tree.
 
         Raises:
             UsageError: there is none of this id.

@@ -107,7 +107,7 @@ def contract_path(patterns: Sequence[str], draft: Draft) -> str:
         UsageError: no pattern does.
     """
     for pattern in patterns:
-        folder = Glob(pattern).literal_prefix.rpartition("/")[0]
+        folder = Glob(pattern).literal_prefix.rstrip("/")
         path = f"{folder}/{draft.issue}-{draft.slug}.yaml" if folder else f"{draft.issue}-{draft.slug}.yaml"
         if Glob(pattern).matches(path):
             return path
