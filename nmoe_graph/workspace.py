@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .plan.control import ControlChange
     from .plan.merge import MergePlan
     from .plan.probe import Probe
+    from .pulls.desk import PullDesk
     from .store.keeping import Cleaning, Inspection
     from .store.local import Store
 
@@ -656,6 +657,12 @@ class Workspace:
         from .contracts.desk import ContractDesk
 
         return ContractDesk(self, lambda: self.github(remote, repository))
+
+    def pulls(self, remote: str = "origin", repository: str | None = None) -> PullDesk:
+        """Pull requests: opened from what is proven, held against what counts."""
+        from .pulls.desk import PullDesk
+
+        return PullDesk(self, lambda: self.github(remote, repository), remote)
 
     # -- merging ---------------------------------------------------------------------------------------------------------------
 

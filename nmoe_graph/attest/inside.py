@@ -30,21 +30,24 @@ def verify_inside(
     file: str,
     *,
     commit: str | None = None,
-    contract: tuple[bytes, str] | None = None,
+    contract: tuple[bytes, str] | Contract | None = None,
+    tiers: str = "ab",
 ) -> VerifyReport:
     """What counts of a file of evidence, line by line.
+
+    In a block, gates of the tiers that `tiers` does not name need not be claimed yet; what is claimed must be so all the same.
 
     Raises:
         UsageError, SnapshotError: `commit` names none that is here.
         HostError: signatures cannot be checked on this machine.
     """
-    judge = _Judge(workspace, evidence, workspace.repository.resolve(commit) if commit else None)
+    judge = _Judge(workspace, evidence, workspace.repository.resolve(commit) if commit else None, tiers)
     form = form_of(data, file)
     start = VerifyLine(None, f"judged by {evidence.base_ref} at {evidence.base[:12]}")
     if form is Form.NOTE:
         lines, proven = judge.note(data)
     elif form is Form.ATTESTATION:
-        said = load_contract(*contract, None) if contract is not None else None
+        said = load_contract(*contract, None) if isinstance(contract, tuple) else contract
         lines, proven = judge.block(data, file, said)
     else:
         lines, proven = judge.signed(data, file)
@@ -56,7 +59,8 @@ def verify_inside(
 class _Judge:
     """One judgement: collects lines and the gates that are proven."""
 
-    def __init__(self, workspace: Asked, evidence: Evidence, asked: str | None) -> None:
+    def __init__(self, workspace: Asked, evidence: Evidence, asked: str | None, tiers: str = "ab") -> None:
+        self._tiers = tiers
         self._workspace, self._repository, self._evidence = workspace, workspace.repository, evidence
         self._asked = asked
         self.commit = asked
@@ -188,7 +192,9 @@ class _Judge:
                     lines.append(VerifyLine(False, f"{gate_id} is a perf gate, and the contract has no budget for it"))
                 continue  # its line is judged by its figures
             proof, why = evidence.proof(gate, commit)
-            if proof is None:
+            if gate_id not in claimed and gate.tier not in self._tiers:
+                lines.append(VerifyLine(None, f"{gate_id} is not claimed yet"))
+            elif proof is None:
                 word = "claimed and not proven" if gate_id in claimed else "required and not proven"
                 lines.append(VerifyLine(False, f"{gate_id} is {word}: {'; '.join(why[:3])}"))
             elif gate_id not in claimed:
@@ -201,6 +207,9 @@ class _Judge:
     def _perf(self, said: object, contract: Contract, baseline: str, commit: str, proven: list[str]) -> list[VerifyLine]:
         if contract.perf is None:
             return [VerifyLine(False, "perf is claimed, and the contract has no budget")] if said is not None else []
+        perf_gate = self._evidence.gate(contract.perf.gate)
+        if said is None and perf_gate is not None and perf_gate.tier not in self._tiers:
+            return [VerifyLine(None, f"{contract.perf.gate} is not claimed yet")]
         line, why = perf_line(self._evidence, contract, baseline, commit)
         if line is None:
             return [VerifyLine(False, f"{contract.perf.gate} is not proven: {why}")]

@@ -20,6 +20,7 @@ VERBS = {
     "audit": ("audit", "damage the inputs of gates, and see which gates cannot fail"),
     "lint": ("lint", "check one file, or every declaration of the workspace"),
     "contract": ("contract", "work items: new, check, sync, worktree, status"),
+    "pr": ("pr", "pull requests: create, verify, update"),
     "sign": ("sign", "sign a statement"),
     "attest": ("attest", "write a pull request's block from recorded results"),
     "verify": ("verify", "what a statement, a note or a pull request's block proves, line by line"),
@@ -158,6 +159,7 @@ def make_parser() -> argparse.ArgumentParser:
     lint.add_argument("--contract", metavar="FILE", help="the contract that an attestation answers")
     lint.add_argument("--gate", metavar="ID", help="log: read samples as this gate of --gates declares it")
 
+    _pr(verbs.add_parser("pr", help=VERBS["pr"][1], description=VERBS["pr"][1], allow_abbrev=False))
     _contract(verbs.add_parser("contract", help=VERBS["contract"][1], description=VERBS["contract"][1], allow_abbrev=False))
 
     safe = verb("safe")
@@ -269,6 +271,41 @@ def _contract(parser: argparse.ArgumentParser) -> None:
     status.add_argument("--base", metavar="REF", help="whose rules count (default: the workspace's base)")
     status.add_argument("--offline", action="store_true", help="do not ask GitHub for pull requests")
     _github(status)
+
+
+def _pr(parser: argparse.ArgumentParser) -> None:
+    made = _actions(
+        parser,
+        {
+            "create": "push a contract's branch and open its pull request, with the block of what is proven",
+            "verify": "hold a pull request against contract, scope, gates and public safety",
+            "update": "push what the branch gained, and write the block of what is proven now",
+        },
+    )
+    made["create"].add_argument("contract", metavar="CONTRACT")
+    made["create"].add_argument("--draft", action="store_true", help="open it as a draft")
+    made["verify"].add_argument("number", type=_number, metavar="N")
+    made["verify"].add_argument(
+        "--tier",
+        choices=("a", "ab"),
+        default="ab",
+        help="the tiers that must be proven: a alone, before tier b has run (default: ab)",
+    )
+    made["verify"].add_argument(
+        "--report", action="store_true", help="say it on the pull request: a comment, and a check on its head"
+    )
+    made["update"].add_argument("number", type=_number, metavar="N")
+    for one in made.values():
+        one.add_argument("--base", metavar="REF", help="whose rules count (default: the branch that it would land on)")
+        _github(one)
+
+
+def _number(text: str) -> int:
+    """The number of a pull request: 12 or #12."""
+    digits = text.removeprefix("#")
+    if not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits[:12]) < 10**9 or len(digits) > 9:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of a pull request")
+    return int(digits)
 
 
 def _signing(parser: argparse.ArgumentParser) -> None:

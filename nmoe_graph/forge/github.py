@@ -28,6 +28,7 @@ _A_PAGE = 100
 _MOST_PAGES = 50
 _MOST_FILES = 3_000  # GitHub lists no more of a pull request
 _MOST_TITLE = 256
+_ACTIONS = "github-actions[bot]"
 _STATES = ("open", "closed", "all")
 _CHECK_STATES = ("queued", "in_progress", "completed")
 _CONCLUSIONS = ("success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required")
@@ -60,6 +61,7 @@ class GitHub:
         notify: Callable[[str], None] = lambda words: None,
     ) -> None:
         self.where = where
+        self._viewer: str | None = None
         self._transport = Transport(
             where, token, timeout_s=timeout_s, patience_s=patience_s, now=now, sleep=sleep, over=over, notify=notify
         )
@@ -335,6 +337,17 @@ class GitHub:
 
     def environments(self) -> tuple[Environment, ...]:
         return self._list("repos/get-all-environments", answers.environment, "environments")
+
+    def viewer(self) -> str:
+        """The login that the token speaks as.  The token of a workflow may not ask, and is the bot of GitHub Actions."""
+        if self._viewer is None:
+            try:
+                self._viewer = self._one("users/get-authenticated", lambda one: one.text("login"), "user")
+            except ForgeError as error:
+                if error.trouble is not Trouble.FORBIDDEN:
+                    raise
+                self._viewer = _ACTIONS
+        return self._viewer
 
     def rate_limit(self) -> RateLimit:
         """What is left; asking costs nothing."""

@@ -61,6 +61,7 @@ _ALL = (
     Operation("checks/list-for-ref", "GET", f"{_REPO}/commits/{{ref}}/check-runs"),
     Operation("repos/get-all-environments", "GET", f"{_REPO}/environments"),
     Operation("rate-limit/get", "GET", "/rate_limit"),
+    Operation("users/get-authenticated", "GET", "/user"),
 )
 #: By operationId.
 OPERATIONS = {one.id: one for one in _ALL}

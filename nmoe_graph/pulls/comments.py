@@ -1,0 +1,110 @@
+"""One comment and one check for one thing that is said: found again by a mark of ours, changed in place, never doubled.
+
+A mark is a line that only its author may have written: a comment counts as ours if whoever the token belongs to wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+from ..forge.errors import ForgeError
+from ..forge.records import CheckRun, Comment
+from ..markdown import Markdown
+
+__all__ = ["Forge", "mark", "say_check", "say_comment"]
+
+
+class Forge(Protocol):
+    """What is asked of GitHub."""
+
+    def viewer(self) -> str: ...
+
+    def comments(self, number: int) -> tuple[Comment, ...]: ...
+
+    def create_comment(self, number: int, body: str) -> Comment: ...
+
+    def update_comment(self, comment_id: int, body: str) -> Comment: ...
+
+    def checks(self, ref: str) -> tuple[CheckRun, ...]: ...
+
+    def create_check(
+        self,
+        name: str,
+        head_sha: str,
+        *,
+        status: str,
+        conclusion: str = "",
+        title: str = "",
+        summary: str = "",
+        external_id: str = "",
+        details_url: str = "",
+    ) -> CheckRun: ...
+
+    def update_check(
+        self,
+        check_id: int,
+        *,
+        status: str,
+        conclusion: str = "",
+        title: str = "",
+        summary: str = "",
+        external_id: str = "",
+        details_url: str = "",
+    ) -> CheckRun: ...
+
+
+def mark(kind: str, key: str) -> str:
+    """The first line of a comment that says one thing: its kind, and what it is about."""
+    return f"<!-- nmoe-graph {kind} {hashlib.sha256(key.encode()).hexdigest()[:20]} -->"
+
+
+def say_comment(forge: Forge, number: int, kind: str, key: str, body: Markdown) -> Comment:
+    """Say something on a pull request, or bring what was said up to date.
+
+    Where nobody knows whether the comment was made, the next look finds it.
+
+    Raises:
+        ForgeError: GitHub refused.
+    """
+    first = mark(kind, key)
+    text = f"{first}\n{body}"
+    found = _own(forge, number, first)
+    if found is None:
+        try:
+            return forge.create_comment(number, text)
+        except ForgeError as error:
+            found = _own(forge, number, first) if error.uncertain else None
+            if found is None:
+                raise
+    return found if found.body.replace("\r\n", "\n").strip() == text.strip() else forge.update_comment(found.id, text)
+
+
+def _own(forge: Forge, number: int, first: str) -> Comment | None:
+    me = forge.viewer()
+    mine = (one for one in forge.comments(number) if one.author == me and one.body.partition("\n")[0].strip() == first)
+    return next(mine, None)
+
+
+def say_check(forge: Forge, name: str, commit: str, key: str, *, passed: bool, title: str, summary: Markdown) -> CheckRun:
+    """Put a completed check on a commit, or bring the one that is there up to date.
+
+    Raises:
+        ForgeError: GitHub refused.
+    """
+    external = f"nmoe-graph:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    conclusion = "success" if passed else "failure"
+    found = next((one for one in forge.checks(commit) if one.name == name and one.external_id == external), None)
+    if found is None:
+        try:
+            return forge.create_check(
+                name, commit, status="completed", conclusion=conclusion, title=title, summary=summary, external_id=external
+            )
+        except ForgeError as error:
+            again = forge.checks(commit) if error.uncertain else ()
+            found = next((one for one in again if one.name == name and one.external_id == external), None)
+            if found is None:
+                raise
+    return forge.update_check(
+        found.id, status="completed", conclusion=conclusion, title=title, summary=summary, external_id=external
+    )
