@@ -68,6 +68,7 @@ class Answers:
             "html_url": f"{self._web}/pull/{one.number}",
             "merged_at": STAMP if one.merged else None,
             "merge_commit_sha": one.merge_commit or None,
+            "requested_teams": [],
         }
         found["head"] |= {"ref": one.head_ref, "sha": one.head_sha}
         found["base"] |= {"ref": one.base_ref, "sha": one.base_sha}
@@ -130,7 +131,9 @@ class Answers:
     def environment(self, one: Environment) -> dict[str, Any]:
         found: dict[str, Any] = self._example("environments")["environments"][0]
         found |= {"id": one.id, "name": one.name}
-        found["protection_rules"] = [rule for rule in found["protection_rules"] if rule["type"] != "required_reviewers" or one.reviewed]
+        found["protection_rules"] = [
+            rule for rule in found["protection_rules"] if rule["type"] != "required_reviewers" or one.reviewed
+        ]
         return found
 
     def artifact(self, run: Run, number: int) -> dict[str, Any]:

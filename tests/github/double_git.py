@@ -8,7 +8,11 @@ from pathlib import Path
 
 __all__ = ["Bare"]
 
-_WHO = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "GitHub"), ("EMAIL", "noreply@example.com"))}
+_WHO = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "GitHub"), ("EMAIL", "noreply@example.com"))
+}
 
 
 class Bare:

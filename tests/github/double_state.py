@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from double_git import Bare
 
@@ -147,6 +148,11 @@ class State:
         self.entitle: Callable[[str, Mapping[str, str]], str] = lambda workflow, inputs: inputs.get("correlation", workflow)
         #: None: runs move by `advance`; else a step takes so many seconds, and is taken when somebody asks.
         self.pace_s: float | None = None
+        #: False: an Enterprise Server from before `return_run_details`.
+        self.knows_run_details = True
+        #: What a pull request changes, where no repository is attached: status, path, previous path.
+        self.files: dict[int, list[tuple[str, str, str]]] = {}
+        self.remaining = 5_000  # of the hour's requests
         self._ids = itertools.count(1)
         self._numbers = itertools.count(1)
 
@@ -154,6 +160,11 @@ class State:
         return 1_000 + next(self._ids)
 
     # -- git -------------------------------------------------------------------------------------------------------------------
+
+    def attach(self, path: Path) -> Bare:
+        """Put a bare repository behind it: pushes move heads, and merges are made there."""
+        self.bare = Bare(path)
+        return self.bare
 
     def tip(self, branch: str) -> str:
         return self.bare.tip(branch) if self.bare else self.refs.get(branch, "")
@@ -293,4 +304,6 @@ class State:
     def snapshot(self) -> dict[str, object]:
         """All that an operation can change, to compare with."""
         kinds = ("issues", "pulls", "runs", "comments", "checks")
-        return {kind: {key: dataclasses.asdict(one) for key, one in getattr(self, kind).items()} for kind in kinds} | {"refs": dict(self.refs)}
+        return {kind: {key: dataclasses.asdict(one) for key, one in getattr(self, kind).items()} for kind in kinds} | {
+            "refs": dict(self.refs)
+        }

@@ -45,6 +45,18 @@ def without(node: Any, names: tuple[str, ...]) -> Any:
     return [without(value, names) for value in node] if isinstance(node, list) else node
 
 
+def with_null(node: Any) -> None:
+    """A value that may be null may be null where an enumeration lists what else it may be: GitHub's description forgets that."""
+    if isinstance(node, dict):
+        if node.get("nullable") and isinstance(node.get("enum"), list) and None not in node["enum"]:
+            node["enum"] = [*node["enum"], None]
+        for value in node.values():
+            with_null(value)
+    elif isinstance(node, list):
+        for value in node:
+            with_null(value)
+
+
 def with_aliases(response: dict[str, Any]) -> None:
     content = response.get("content", {})
     if "application/json" in content:
@@ -79,7 +91,10 @@ def reduced(whole: dict[str, Any]) -> dict[str, Any]:
     }
     examples = components.get("examples", {})
     document = without(document, ("description", "x-github", "x-octokit", "externalDocs", "summary"))
+    with_null(document)
     document["components"]["examples"] = {name: {"value": one["value"]} for name, one in examples.items()}
+    # Described as a date-time, and documented as a search by date (`>=2026-01-31T12:00:00Z`), which it is.
+    document["components"]["parameters"]["created"]["schema"].pop("format")
     for path in document["paths"].values():
         for operation in path.values():
             for response in operation["responses"].values():
