@@ -10,6 +10,7 @@ import fnmatch
 import io
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -23,6 +24,21 @@ _CHUNK = 1 << 16
 _MOST_RATIO = 200  # of what comes out to what went in; text of a log packs to a hundredth at most
 _FREE_BYTES = 1 << 20  # a file up to here may be packed as tightly as it likes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+=-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._@+=-]{0,127}){0,7}")
+#: What zipfile and zlib raise over bytes that are not what they seem.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    OverflowError,
+    AttributeError,
+    TypeError,
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -61,20 +77,8 @@ def read_archive(
             return found
     except ArchiveError:
         raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-        KeyError,
-        OverflowError,
-    ):
+    except _DAMAGE:
         # zipfile's own words may quote a name; they are not needed.
-        raise ArchiveError("is damaged: no zip, cut, or with a wrong check sum") from None
-    except (IndexError, AttributeError, TypeError, LookupError, zipfile.LargeZipFile, MemoryError):  # struct.error is a ValueError
         raise ArchiveError("is damaged: no zip, cut, or with a wrong check sum") from None
 
 

@@ -97,7 +97,8 @@ class GitHub:
         asked = {"per_page": min(_A_PAGE, most), **(query or {})}
         found: list[_Record] = []
         unread = False
-        for value, unread in self._transport.pages(operation, route, asked, -(-most // _A_PAGE)):
+        for page in self._transport.pages(operation, route, asked, -(-most // _A_PAGE)):
+            value, unread = page
             found += Reader(value, name).each(key, read) if key else answers.records(value, name, read)
             if cut and len(found) >= most:
                 return tuple(found[:most])
