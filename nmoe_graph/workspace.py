@@ -79,7 +79,7 @@ class Workspace:
             from .store.local import Store
 
             shared = self._shared_proofs()
-            self._store = Store(self.repository.state_dir, shared.proof if shared is not None else None)
+            self._store = Store(self.repository.state_dir, shared.proofs if shared is not None else None)
         return self._store
 
     def _shared_proofs(self) -> SharedProofs | None:

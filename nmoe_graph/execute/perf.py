@@ -97,7 +97,7 @@ class PerfJudge:
             return self._outcome(gate, "", Verdict.INCONCLUSIVE, reason)
         after = self._analysis.digest(runs.label)
         key = perf_contract_key(gate, before, after, budget)
-        there, here = self._proofs(runs, before), self._proofs(runs, after)
+        there, here = (self._store.proofs(one, timeout_s=runs.timeout_s, accept_flaky=runs.accept_flaky) for one in (before, after))
 
         def best(platform: Platform) -> float | None:
             if not gate.ratchet:
@@ -138,14 +138,6 @@ class PerfJudge:
                 return _Cannot(Verdict.INCONCLUSIVE, f"the {name} cannot run again: {job}")
             made.append(job)
         return made[0], made[1]
-
-    def _proofs(self, gate: Gate, key: str) -> list[Result]:
-        """Every recorded run that proves an action; what others proved too."""
-        kept = [one for one in self._store.results(key) if one.verdict.proves(gate.accept_flaky)]
-        shared = self._store.proof(key, timeout_s=gate.timeout_s, accept_flaky=gate.accept_flaky)
-        if shared is not None and all((one.started, one.log_digest) != (shared.started, shared.log_digest) for one in kept):
-            kept.append(shared)
-        return kept
 
     def _kept(self, what: Comparison, result: Result, whose: str, cached: bool) -> GateOutcome:
         """The outcome of a comparison that was made, decided by its samples, where it has them all."""

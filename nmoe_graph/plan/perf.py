@@ -180,7 +180,12 @@ def decide_recorded(
         [samples_of(one.metrics, metric) for one in side if one.fingerprint == platform and samples_of(one.metrics, metric)]
         for side in (there, here)
     ]
-    return decide(*sides, budget_pct=budget.budget_pct, better=better, ratchet=best(platform), same=same)
+    decision = decide(*sides, budget_pct=budget.budget_pct, better=better, ratchet=best(platform), same=same)
+    if decision.open and not sides[0] and any(samples_of(one.metrics, metric) for one in there):
+        return replace(
+            decision, reason="the baseline has no samples on the platform of the change: it ran on different platforms only"
+        )
+    return decision
 
 
 def ratchet_mark(
