@@ -18,6 +18,7 @@ from .label import Label
 from .result import Output, Result, Verdict
 
 __all__ = [
+    "PERF_ROUNDS",
     "SANDBOX_MEANS",
     "Action",
     "Bundle",
@@ -43,6 +44,9 @@ __all__ = [
 
 #: The means of a sandbox, the weakest first.
 SANDBOX_MEANS = ("folder", "audit", "landlock", "namespaces")
+
+#: How often baseline and change run in one job where a perf gate does not say it.  Even, so that each comes first equally often.
+PERF_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class Gate:
     metric: str | None = None
     better: str = "higher"
     ratchet: bool = False  # compare with the best that the baseline's history ever had
+    rounds: int = PERF_ROUNDS  # of baseline and change, interleaved in one job, where recorded samples do not decide; 0: never
     deps: tuple[Label, ...] = ()
     toolchains: tuple[Label, ...] = ()
     inputs: tuple[str, ...] | None = None  # globs; None: not declared

@@ -84,7 +84,7 @@ class Workspace:
             from .store.local import Store
 
             shared = self._shared_proofs()
-            self._store = Store(self.repository.state_dir, shared.proof if shared is not None else None)
+            self._store = Store(self.repository.state_dir, shared.proofs if shared is not None else None)
         return self._store
 
     def _shared_proofs(self) -> SharedProofs | None:
@@ -355,7 +355,7 @@ class Workspace:
         self.memo.flush()
         hidden = tuple(str(path) for path in dict.fromkeys([*self.repository.worktrees(), self.repository.common_dir]))
         tip = self._tip(at)
-        perf = PerfJudge(analysis, self.store, lambda ref: self._baseline(ref, tip, analysis if trusted is not None else None))
+        perf = PerfJudge(analysis, self.store, lambda ref: self._baseline(ref, tip, analysis))
         builder = Builder(analysis, self.store, hidden, events, perf)
         report = builder.build(chosen, keep_going=keep_going, jobs=jobs, dry_run=dry_run, use_cache=use_cache)
         if events is not None and use_cache:
@@ -388,9 +388,8 @@ class Workspace:
             return at.commit or self.repository.try_resolve("HEAD") or ""
         return self.repository.resolve(at) if at is not None else self.repository.try_resolve("HEAD") or ""
 
-    def _baseline(self, ref: str, tip: str, ruled: Analysis | None) -> Baseline:
-        """The commit that a change is compared with: where it left `ref`; under the same definitions as the change, if those are
-        another commit's.
+    def _baseline(self, ref: str, tip: str, change: Analysis) -> Baseline:
+        """The commit that a change is compared with: where it left `ref`; under the definitions that the change is judged by.
 
         Raises:
             SnapshotError, DeclarationError: it is not here, or its declarations are wrong.
@@ -399,8 +398,7 @@ class Workspace:
         from .execute.perf import Baseline
 
         commit = self.repository.merge_base(self.repository.resolve(ref), tip)
-        snapshot = self.repository.at(commit)
-        analysis = Ruled(snapshot, ruled.graph, self.memo) if ruled is not None else self.analysis(snapshot)
+        analysis = Ruled(self.repository.at(commit), change.graph, self.memo)
 
         def is_ancestor(other: str) -> bool:
             try:

@@ -235,6 +235,8 @@ def ran(
     from nmoe_graph.attest.making import Signing
 
     workspace = Workspace.open(house.scratch.root)
+    hour = len(list(workspace.repository.common_dir.glob("ran-*")))
+    (workspace.repository.common_dir / f"ran-{hour}").touch()
     gate = workspace.evidence().gate("b200:bench")
     assert gate is not None
     result = Result(
@@ -242,7 +244,7 @@ def ran(
         str(gate.label),
         verdict,
         exit_code=0 if verdict is Verdict.PASSED else 1,
-        started="2026-05-01T00:00:00.000000Z",
+        started=f"2026-05-01T{hour:02}:00:00.000000Z",
         duration_s=10.0,
         commit=commit,
         tree=workspace.snapshot(commit).tree,
@@ -266,8 +268,11 @@ def test_tier_b_and_perf_come_from_trusted_statements(bench: Trusting, cli: Cli)
     assert "b200:bench is required and not proven" in lines(bench, block + PERF_LINE)[1]
     ran(bench, bench.dev, head, (95.0,))
     assert "tier_b: []" in cli("attest", "01")[1]  # a developer proves no tier b
-    ran(bench, bench.runner, bench.base, (100.0, 101.0, 99.0))
     ran(bench, bench.runner, head, (95.0, 96.0, 94.0))
+    ran(bench, bench.runner, bench.base, (100.0, 101.0, 99.0))
+    assert cli("build", "cpu:import")[0] == 0
+    assert "recorded in one job" in cli("attest", "01")[2]  # how much jobs differ is not known of one
+    ran(bench, bench.runner, bench.base, (100.0, 101.0, 99.0))
     assert cli("build", "cpu:import")[0] == 0
     code, block, err = cli("attest", "01")
     assert code == 0, err
@@ -295,12 +300,16 @@ def test_tier_b_and_perf_come_from_trusted_statements(bench: Trusting, cli: Cli)
 
 @pytest.mark.parametrize(
     ("samples", "gpu", "word"),
-    [((80.0,), "NVIDIA B200", "outside of the budget"), ((95.0,), "NVIDIA H200", "different platforms")],
+    [
+        ((80.0,), "NVIDIA B200", "outside of the budget"),
+        ((95.0,), "NVIDIA H200", "different platforms"),
+    ],
 )
 def test_perf_that_does_not_pass(samples: tuple[float, ...], gpu: str, word: str, bench: Trusting, cli: Cli) -> None:
     """Too slow is written as a fail and is none; figures of two platforms are not compared."""
     head = bench.scratch.git("rev-parse", "HEAD")
-    ran(bench, bench.runner, bench.base, (100.0,))
+    for _ in range(2):
+        ran(bench, bench.runner, bench.base, (100.0,))
     ran(bench, bench.runner, head, samples, gpu)
     assert cli("build", "cpu:import")[0] == 0
     code, block, err = cli("attest", "01")

@@ -94,7 +94,7 @@ def write_block(workspace: Asked, evidence: Evidence, contract: Contract, at: st
         unproven.append(f"... and {len(facts.out_of_scope) - _MOST_PATHS} more paths are outside of it")
     perf: PerfLine | None = None
     if contract.perf is not None:
-        perf, why_not = perf_line(evidence, contract, facts.fork, commit)
+        perf, why_not = perf_line(evidence, contract, commit)
         if perf is None:
             notes.append(f"perf is left out: {why_not}")
     if unproven:

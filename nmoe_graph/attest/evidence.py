@@ -7,6 +7,7 @@ that a change brings along proves nothing about the change.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -22,6 +23,7 @@ from ..graph.graph import Graph
 from ..load.build import load_build
 from ..load.discover import BUILD_FILE
 from ..model import Gate, Result
+from ..plan.perf import Platform, ratchet_mark
 from ..statement.policy import Heard, Policy, Ring, refusals
 from ..statement.signers import read_signers
 from ..statement.statement import Statement, result_of
@@ -158,13 +160,25 @@ class Evidence:
         Without `gate`, it is the base's gate that the statement names.
         """
         refused: list[str] = []
+        for one in self._judged(key, gate):
+            if isinstance(one, Proof):
+                return one, refused
+            refused.append(one)
+        return None, refused
+
+    def all_shared(self, key: str, gate: Gate | None = None) -> tuple[list[Proof], list[str]]:
+        """Every trusted proof of the ledger under an action key, and why the rest does not count."""
+        judged = list(self._judged(key, gate))
+        return [one for one in judged if isinstance(one, Proof)], [one for one in judged if isinstance(one, str)]
+
+    def _judged(self, key: str, gate: Gate | None) -> Iterator[Proof | str]:
         for digest, data in self.ledger.envelopes(key):
             name = f"ledger entry {digest[:12]}"
             try:
                 signed = read_signed(data, name)
                 heard = signed.hear(self.policy.ring, self.now, name)
                 if not heard.voices:
-                    refused.append(f"{name}: {self.policy.why_empty or '; '.join(heard.refused)}")
+                    yield f"{name}: {self.policy.why_empty or '; '.join(heard.refused)}"
                     continue
                 statement = signed.statement(name)
                 named = gate or self.gate(statement.gates[0])
@@ -173,13 +187,45 @@ class Evidence:
                 else:
                     found = [*self.doubts(named, heard, statement, key), *self.subject_doubts(statement)]
             except NmoeGraphError as error:
-                refused.append(f"{name}: {error.faults[0].what}")
+                yield f"{name}: {error.faults[0].what}"
                 continue
             result = result_of(statement)
             if not found and result is not None:
-                return Proof(result, f"signed by {heard.voices[0].signer.name}"), refused
-            refused.append(f"{name}: {'; '.join(found)}")
-        return None, refused
+                yield Proof(result, f"signed by {heard.voices[0].signer.name}")
+            else:
+                yield f"{name}: {'; '.join(found)}"
+
+    def proofs(self, gate: Gate, key: str) -> list[Proof]:
+        """Everything that counts of what ran under an action key: trusted statements, and runs here where policy lets them."""
+        found, _ = self.all_shared(key, gate)
+        known = {(one.result.started, one.result.log_digest) for one in found}
+        rule = self.policy.rule(gate.tier)
+        for one in self._workspace.store.results(key) if rule.local else ():
+            proves = one.label == str(gate.label) or gate.gate_kind == "command"
+            proves = proves and one.verdict.proves(gate.accept_flaky and gate.tier == "a") and rule.accepts_means(one.means)
+            if proves and not (gate.timeout_s and one.duration_s > gate.timeout_s) and (one.started, one.log_digest) not in known:
+                found.append(Proof(one, "run on this machine"))
+        return found
+
+    def baseline(self, ref: str, commit: str) -> str:
+        """Where a commit left a contract's baseline; where that ref is not here, where it left the base.
+
+        Raises:
+            SnapshotError: the two have no common history.
+        """
+        return self._repository.merge_base(self._repository.try_resolve(ref) or self.base, commit)
+
+    def best(self, gate: Gate, metric: str, better: str, baseline: str, platform: Platform) -> float | None:
+        """The ratchet: the best figure that is recorded here of a commit up to the baseline."""
+
+        def is_ancestor(other: str) -> bool:
+            try:
+                return self._repository.merge_base(other, baseline) == other
+            except SnapshotError:
+                return False  # of a branch that is gone, or without a common history
+
+        ran = self._workspace.store.by_label(str(gate.label))
+        return ratchet_mark(ran, metric, platform, better, gate.accept_flaky, is_ancestor)
 
     def proof(self, gate: Gate, commit: str) -> tuple[Proof | None, list[str]]:
         """What proves a gate at a commit: a trusted statement, or a run on this machine where policy lets that count."""

@@ -10,12 +10,14 @@ from ..load.attestation import attestation_data
 from ..load.contract import load_contract
 from ..load.gates import GatesFile
 from ..load.lint import attestation_reading
-from ..model import Contract
+from ..model import Contract, Gate, Verdict
+from ..statement.policy import Heard
+from ..statement.statement import Statement, result_of
 from .block import contract_of
 from .change import change_facts
 from .container import Form, form_of, read_signed
 from .evidence import Asked, Evidence
-from .perf import perf_line
+from .perf import budget_of, perf_line
 from .report import VerifyLine, VerifyReport
 
 __all__ = ["verify_inside"]
@@ -97,13 +99,30 @@ class _Judge:
             if gate is None:
                 lines.append(VerifyLine(False, f"{gate_id} is an unknown gate at {evidence.base_ref}"))
                 continue
-            key, why = evidence.key(gate, commit)
-            found = evidence.doubts(gate, heard, statement, key) if key else [f"no action key can be computed: {why}"]
+            if gate.gate_kind == "perf":
+                found = self._comparison(gate, heard, statement, commit)
+            else:
+                key, why = evidence.key(gate, commit)
+                found = evidence.doubts(gate, heard, statement, key) if key else [f"no action key can be computed: {why}"]
             lines += [VerifyLine(False, f"{gate_id}: {text}") for text in found]
             if not found:
                 proven.append(gate_id)
                 lines.append(VerifyLine(True, f"{gate_id} passed, and the action key at {commit[:12]} is equal"))
         return lines, proven
+
+    def _comparison(self, gate: Gate, heard: Heard, statement: Statement, commit: str) -> list[str]:
+        """Why a statement of a comparison does not count; its samples are looked at, and not what it says of them."""
+        result = result_of(statement)
+        if result is None:
+            return ["it carries no action key"]
+        compared = budget_of(self._evidence, gate, commit, result.action_key)
+        if compared is None:
+            return [f"its key {result.action_key[:16]} is that of no contract's budget at this commit"]
+        found = self._evidence.doubts(gate, heard, statement, result.action_key)
+        decision = compared.decision(self._evidence, result)
+        if decision.verdict is not Verdict.PASSED:
+            found.append(f"its samples do not show that it is within the budget: {decision.reason}")
+        return found
 
     def note(self, data: bytes) -> tuple[list[VerifyLine], list[str]]:
         """The lines of a note: each is worth what its envelope is worth, and nothing by itself."""
@@ -160,7 +179,7 @@ class _Judge:
         claimed = [*said["gates_passed"]["tier_a"], *said["gates_passed"].get("tier_b", [])]
         rows, proven = self._claims(claimed, contract, commit)
         lines += rows
-        lines += self._perf(said.get("perf"), contract, facts.fork, commit, proven)
+        lines += self._perf(said.get("perf"), contract, commit, proven)
         lines += [VerifyLine(False, f"{path} is outside of the contract's scope") for path in facts.out_of_scope]
         if not facts.out_of_scope:
             lines.append(VerifyLine(True, f"all {len(facts.paths)} changed paths are in scope"))
@@ -204,13 +223,13 @@ class _Judge:
                 lines.append(VerifyLine(True, f"{gate_id} is proven: {proof.by}"))
         return lines, proven
 
-    def _perf(self, said: object, contract: Contract, baseline: str, commit: str, proven: list[str]) -> list[VerifyLine]:
+    def _perf(self, said: object, contract: Contract, commit: str, proven: list[str]) -> list[VerifyLine]:
         if contract.perf is None:
             return [VerifyLine(False, "perf is claimed, and the contract has no budget")] if said is not None else []
         perf_gate = self._evidence.gate(contract.perf.gate)
         if said is None and perf_gate is not None and perf_gate.tier not in self._tiers:
             return [VerifyLine(None, f"{contract.perf.gate} is not claimed yet")]
-        line, why = perf_line(self._evidence, contract, baseline, commit)
+        line, why = perf_line(self._evidence, contract, commit)
         if line is None:
             return [VerifyLine(False, f"{contract.perf.gate} is not proven: {why}")]
         if not isinstance(said, dict):
@@ -221,11 +240,11 @@ class _Judge:
             if (said.get(key) != due if isinstance(due, str) else not _close(said.get(key), due))
         ]
         if not line.passes:
-            wrong.append(f"{line.gate}: {line.delta_pct:.2f} % is outside of the budget of {line.budget_pct:g} %")
+            wrong.append(f"{line.gate} is outside of the budget: {line.reason}")
         if wrong:
             return [VerifyLine(False, printable(one)) for one in wrong]
         proven.append(line.gate)
-        return [VerifyLine(True, f"{line.gate}: {line.delta_pct:.2f} % is within the budget of {line.budget_pct:g} %")]
+        return [VerifyLine(True, f"{line.gate} is within the budget: {line.reason}")]
 
 
 def _close(said: object, due: float) -> bool:

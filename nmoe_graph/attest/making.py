@@ -23,6 +23,7 @@ from ..statement.strictjson import canonical
 from .block import contract_of
 from .container import Form, read_signed
 from .evidence import Asked, Evidence
+from .perf import budget_of
 
 __all__ = ["KEY_VARIABLE", "Signing", "entry_of", "make_statement", "note_words", "statements_of"]
 
@@ -128,6 +129,8 @@ def _definition(workspace: Asked, evidence: Evidence | None, gate_id: str, resul
     commit = str(result.commit)
     if evidence is not None:
         gate = evidence.gate(gate_id)
+        if gate is not None and gate.gate_kind == "perf" and budget_of(evidence, gate, commit, result.action_key) is not None:
+            return gate, evidence.base
         if gate is not None and evidence.key(gate, commit)[0] == result.action_key:
             return gate, evidence.base
     try:

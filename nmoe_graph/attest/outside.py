@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ..errors import DeclarationError
-from ..model import Contract, Gate
+from ..model import Contract, Gate, Verdict
+from ..plan.interleaved import decide_kept
 from ..statement.policy import Ring
-from ..statement.statement import Statement
+from ..statement.statement import Statement, result_of
 from .container import read_signed
 from .report import VerifyLine, VerifyReport
 
@@ -68,6 +69,8 @@ def _gates(
             lines.append(VerifyLine(False, f"{gate} is an unknown gate"))
         elif gates is not None and statement.run is not None and statement.run.tier != gates[gate].tier:
             lines.append(VerifyLine(False, f"{gate} is of tier {gates[gate].tier}, and the statement says {statement.run.tier}"))
+        elif why := _comparison(statement, gates[gate] if gates is not None else None, contract):
+            lines.append(VerifyLine(False, f"{gate}: its samples do not show that it is within the budget: {why}"))
         elif gate in statement.passed and statement.result == "PASSED":
             proven.append(gate)
             lines.append(VerifyLine(True, f"{gate} passed"))
@@ -84,3 +87,13 @@ def _gates(
                 VerifyLine(None, f"not in this statement, and required by contract {contract.issue}: {', '.join(missing)}")
             )
     return lines, tuple(proven)
+
+
+def _comparison(statement: Statement, gate: Gate | None, contract: Contract | None) -> str:
+    """Why the samples of a comparison do not say what the statement says; "" where they do, or where it is none."""
+    result = result_of(statement)
+    budget = contract.perf if contract is not None else None
+    if result is None or result.verdict is not Verdict.PASSED or gate is None or gate.gate_kind != "perf" or budget is None:
+        return ""
+    decision = decide_kept(result, gate, budget)
+    return "" if decision.verdict is Verdict.PASSED else decision.reason

@@ -26,14 +26,14 @@ class SharedProofs:
         self._ledger = Ledger(workspace.repository)
         self._evidence: Evidence | None = None
         self._why_not = ""
-        self._known: dict[str, tuple[Proof | None, list[str]]] = {}
+        self._known: dict[str, tuple[list[Proof], list[str]]] = {}
 
-    def _judged(self, key: str) -> tuple[Proof | None, list[str]]:
+    def _judged(self, key: str) -> tuple[list[Proof], list[str]]:
         if key not in self._known:
-            self._known[key] = self._judge(key) if self._ledger.envelopes(key) else (None, [])
+            self._known[key] = self._judge(key) if self._ledger.envelopes(key) else ([], [])
         return self._known[key]
 
-    def _judge(self, key: str) -> tuple[Proof | None, list[str]]:
+    def _judge(self, key: str) -> tuple[list[Proof], list[str]]:
         from .evidence import Evidence
 
         if self._evidence is None and not self._why_not:
@@ -42,17 +42,18 @@ class SharedProofs:
             except NmoeGraphError as error:
                 self._why_not = error.faults[0].what
         if self._evidence is None:
-            return None, [f"what the ledger holds counts for nothing: {self._why_not}"]
-        return self._evidence.shared(key)
+            return [], [f"what the ledger holds counts for nothing: {self._why_not}"]
+        return self._evidence.all_shared(key)
 
-    def proof(self, key: str, timeout_s: int, accept_flaky: bool) -> Result | None:
-        """The result that counts under a key, with the word on whose it is as its reason."""
-        found = self._judged(key)[0]
-        if found is None or not found.result.verdict.proves(accept_flaky) or found.result.duration_s > timeout_s:
-            return None
-        return replace(found.result, reason=found.by)
+    def proofs(self, key: str, timeout_s: int, accept_flaky: bool) -> list[Result]:
+        """The results that count under a key, each with the word on whose it is as its reason."""
+        return [
+            replace(one.result, reason=one.by)
+            for one in self._judged(key)[0]
+            if one.result.verdict.proves(accept_flaky) and one.result.duration_s <= timeout_s
+        ]
 
     def refused(self, key: str) -> list[str]:
         """Why what is in the ledger under a key does not count; empty where something does, or nothing is there."""
         found, why = self._judged(key)
-        return [] if found is not None else why
+        return [] if found else why

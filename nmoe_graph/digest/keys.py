@@ -12,7 +12,7 @@ from typing import Any
 
 from ..inputs.gather import Inputs
 from ..label import Label
-from ..model import Action, Contract, Files, Gate, Merge, PerfBudget, Python, Toolchain
+from ..model import PERF_ROUNDS, Action, Contract, Files, Gate, Merge, PerfBudget, Python, Toolchain
 from .encoding import digest
 from .manifest import content, value_digest
 
@@ -51,6 +51,7 @@ IN_KEY = frozenset(
         "metric",
         "better",
         "ratchet",
+        "rounds",
     }
 )
 OUTSIDE_KEY = frozenset({"label", "tier", "writable", "timeout_s", "retries", "accept_flaky", "notes", "at", "places"})
@@ -100,7 +101,8 @@ def toolchain_digest(target: Toolchain, inputs: Inputs) -> str:
 def perf_key(gate: Gate, compared: str) -> str:
     """The key of a perf gate without a contract: what is compared, and how."""
     parts = {"compared": compared, "metric": gate.metric, "better": gate.better, "salt": gate.salt}
-    return digest("perf", parts | ({"ratchet": True} if gate.ratchet else {}))
+    said = {"ratchet": True} if gate.ratchet else {}
+    return digest("perf", parts | said | ({"rounds": gate.rounds} if gate.rounds != PERF_ROUNDS else {}))
 
 
 def perf_contract_key(gate: Gate, before: str, after: str, budget: PerfBudget) -> str:

@@ -21,8 +21,9 @@ from ..label import Label
 from ..model import Action, Gate, InputFile, Job, Result, Verdict
 from ..store.local import Store
 from .host import host_archs, host_gpus, lacking
+from .interleaved import Comparison, compare
 from .local import prove
-from .perf import PerfJudge
+from .perf import Bench, PerfJudge
 
 __all__ = ["Builder", "Events"]
 
@@ -108,10 +109,31 @@ class Builder:
         for contract, budget, gate in budgets:
             assert self._perf is not None
             compared = outcomes[Label.of_gate(gate.compare_gate or "")]
-            listed.append(self._perf.judge(contract, budget, gate, compared))
+            listed.append(self._perf.judge(contract, budget, gate, compared, self._bench(use_cache, dry_run)))
             self._events.finished(listed[-1])
         rows = tuple(sorted(listed, key=lambda row: (row.label, row.reason)))
         return BuildReport(rows, self._exit_code(rows))
+
+    def _bench(self, use_cache: bool, dry_run: bool) -> Bench:
+        """What a comparison of two snapshots is made with."""
+
+        def at(other: Analysis) -> Builder:
+            return Builder(other, self._store, self._hidden, self._events)
+
+        def run(what: Comparison, jobs: tuple[Job, Job]) -> tuple[Result, bool]:
+            label = str(what.gate.label)
+            self._events.started(label)
+            return compare(
+                what,
+                jobs,
+                self._store,
+                use_cache=use_cache,
+                warn=self._events.warn,
+                cancelled=self._cancelled,
+                on_wait=lambda: self._events.waiting(label),
+            )
+
+        return Bench(self, at, run, use_cache, dry_run)
 
     def _exit_code(self, rows: Sequence[GateOutcome]) -> int:
         if any(row.verdict is Verdict.CANCELLED for row in rows):
@@ -248,6 +270,8 @@ class Builder:
     def job(self, item: Gate | Action) -> Job | str:
         """The job of a gate or an action, or the reason why it fails before it runs."""
         inputs = self._analysis.inputs(item.label)
+        if inputs.problems:
+            return str(inputs.problems[0])
         files: dict[str, InputFile] = {}
         for one in inputs.items:
             if one.form is not Form.OUTPUT:

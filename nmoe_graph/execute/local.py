@@ -21,7 +21,7 @@ from .host import host_gpus
 from .process import Ended, run_command
 from .sandbox import Sandbox, choose_means
 
-__all__ = ["prove", "run_job"]
+__all__ = ["Warn", "attempt", "prove", "run_job"]
 
 Warn = Callable[[str], None]
 
@@ -68,7 +68,12 @@ def _collect(job: Job, box: Sandbox, store: Store) -> tuple[tuple[Output, ...], 
     return tuple(outputs), ""
 
 
-def _attempt(job: Job, store: Store, means: str, gpus: tuple[str, ...], cancelled: threading.Event | None) -> tuple[Result, bytes]:
+def attempt(job: Job, store: Store, means: str, gpus: tuple[str, ...], cancelled: threading.Event | None) -> tuple[Result, bytes]:
+    """One run in a fresh sandbox, on GPUs that the caller holds: what came of it, not yet kept, and its log.
+
+    Raises:
+        HostError: the machine cannot run it at all.
+    """
     started = _now()
     blank = Result(
         job.action_key,
@@ -137,7 +142,7 @@ def run_job(job: Job, store: Store, *, warn: Warn, cancelled: threading.Event | 
         logs: list[bytes] = []
         while True:
             attempts += 1
-            result, log = _attempt(job, store, means, gpus, cancelled)
+            result, log = attempt(job, store, means, gpus, cancelled)
             logs.append(log)
             again = result.verdict in (Verdict.FAILED, Verdict.TIMED_OUT) and attempts <= job.retries
             if not again:

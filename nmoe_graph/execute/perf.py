@@ -1,25 +1,47 @@
 """Perf gates in a build: for each contract with a budget, the samples of its compare gate here and at its baseline.
 
-Nothing runs for it.  The samples are those of recorded proofs: here, of the compare gate's action key; at the baseline, of the key
-that the same definitions give there; both on one platform, for figures of two are not compared.
+Recorded proofs decide where the difference is beyond their spread: here, of the compare gate's action key; at the baseline, of
+the key that the same definitions give there; both on one platform.  Where they do not, both sides run interleaved in one job.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ..answers import GateOutcome
 from ..digest.analysis import Analysis
 from ..digest.keys import perf_contract_key
 from ..errors import NmoeGraphError
 from ..label import Label
-from ..metrics import p50, samples_of
-from ..model import Contract, Gate, PerfBudget, Result, Verdict
-from ..plan.perf import PerfDecision, decide
+from ..model import Contract, Gate, Job, PerfBudget, Result, Verdict
+from ..plan.interleaved import shift_of
+from ..plan.perf import PerfDecision, Platform, decide_recorded, ratchet_mark
 from ..store.local import Store
+from .interleaved import Comparison
 
-__all__ = ["Baseline", "PerfJudge"]
+__all__ = ["Baseline", "Bench", "PerfJudge", "Side"]
+
+
+class Side(Protocol):
+    """One snapshot's jobs."""
+
+    def job(self, item: Gate) -> Job | str: ...
+
+    def why_not_here(self, item: Gate) -> str: ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a build lends to a comparison.  `run` makes one, or finds that another build just made it."""
+
+    here: Side
+    at: Callable[[Analysis], Side]
+    run: Callable[[Comparison, tuple[Job, Job]], tuple[Result, bool]]
+    use_cache: bool
+    dry_run: bool
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,14 @@ class Baseline:
 
     analysis: Analysis
     is_ancestor: Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class _Cannot:
+    """Why a comparison is not made, and what the budget comes to for it."""
+
+    verdict: Verdict
+    reason: str
 
 
 class PerfJudge:
@@ -48,13 +78,14 @@ class PerfJudge:
                     found.append((target, target.perf, gate))
         return found
 
-    def judge(self, contract: Contract, budget: PerfBudget, gate: Gate, compared: GateOutcome) -> GateOutcome:
+    def judge(self, contract: Contract, budget: PerfBudget, gate: Gate, compared: GateOutcome, bench: Bench) -> GateOutcome:
         """The outcome of a contract's budget, once its compare gate has one."""
         graph = self._analysis.graph
         runs = graph.targets[Label.of_gate(gate.compare_gate or "")]
         assert isinstance(runs, Gate)
+        whose = f"for {contract.issue}: "
         if not compared.proven:
-            reason = f"for {contract.issue}: {gate.compare_gate} is not proven"
+            reason = f"{whose}{gate.compare_gate} is not proven"
             if compared.verdict is Verdict.NOT_RUN and compared.reason.startswith("needs"):
                 reason = f"needs a proof of {gate.compare_gate}, for {contract.issue}"
             return self._outcome(gate, "", Verdict.NOT_RUN, reason)
@@ -62,43 +93,68 @@ class PerfJudge:
             baseline = self._baseline(budget.baseline_ref)
             before = baseline.analysis.digest(runs.label)
         except NmoeGraphError as error:
-            reason = f"for {contract.issue}: the baseline {budget.baseline_ref} cannot be read: {error.faults[0].what}"
+            reason = f"{whose}the baseline {budget.baseline_ref} cannot be read: {error.faults[0].what}"
             return self._outcome(gate, "", Verdict.INCONCLUSIVE, reason)
         after = self._analysis.digest(runs.label)
-        here = self._proofs(runs, after, budget.metric)
-        platform = max(here, key=_age).fingerprint if here else ()
-        there = [one for one in self._proofs(runs, before, budget.metric) if one.fingerprint == platform]
-        decision = decide(
-            [samples_of(one.metrics, budget.metric) for one in there],
-            [samples_of(one.metrics, budget.metric) for one in here if one.fingerprint == platform],
-            budget_pct=budget.budget_pct,
-            better=gate.better,
-            ratchet=self._best(runs, budget.metric, platform, gate.better, baseline) if gate.ratchet else None,
-            same=before == after,
-        )
         key = perf_contract_key(gate, before, after, budget)
-        return self._outcome(gate, key, decision.verdict, f"for {contract.issue}: {decision.reason}", decision)
+        there, here = (self._store.proofs(one, timeout_s=runs.timeout_s, accept_flaky=runs.accept_flaky) for one in (before, after))
 
-    def _proofs(self, gate: Gate, key: str, metric: str) -> list[Result]:
-        """Every recorded run that proves an action and has samples; what others proved too."""
-        kept = [one for one in self._store.results(key) if one.verdict.proves(gate.accept_flaky)]
-        shared = self._store.proof(key, timeout_s=gate.timeout_s, accept_flaky=gate.accept_flaky)
-        if shared is not None and all((one.started, one.log_digest) != (shared.started, shared.log_digest) for one in kept):
-            kept.append(shared)
-        return [one for one in kept if samples_of(one.metrics, metric)]
+        def best(platform: Platform) -> float | None:
+            if not gate.ratchet:
+                return None
+            ran = self._store.by_label(str(runs.label))
+            return ratchet_mark(ran, budget.metric, platform, gate.better, runs.accept_flaky, baseline.is_ancestor)
 
-    def _best(self, gate: Gate, metric: str, platform: object, better: str, baseline: Baseline) -> float | None:
-        """The best figure that any commit up to the baseline was proven with on this platform."""
-        known: dict[str, bool] = {}
-        figures = []
-        for one in self._store.by_label(str(gate.label)):
-            if one.fingerprint != platform or not one.verdict.proves(gate.accept_flaky) or not samples_of(one.metrics, metric):
-                continue
-            if one.commit is not None and known.setdefault(one.commit, baseline.is_ancestor(one.commit)):
-                figures.append(p50(samples_of(one.metrics, metric)))
-        if not figures:
-            return None
-        return max(figures) if better == "higher" else min(figures)
+        decision = decide_recorded(there, here, budget, gate.better, best, same=before == after)
+        if not decision.open or not gate.rounds:
+            return self._outcome(gate, key, decision.verdict, whose + decision.reason, decision)
+
+        what = Comparison(key, gate, budget, lambda made: shift_of(made, best(made.fingerprint), there, gate, budget))
+        kept = what.kept(self._store) if bench.use_cache else None
+        if kept is not None:
+            return self._kept(what, kept, whose, cached=True)
+        try:
+            jobs = self._jobs(runs, baseline, bench)
+            if isinstance(jobs, _Cannot):
+                return self._outcome(gate, key, jobs.verdict, f"{jobs.reason}, for {contract.issue}", decision)
+            if bench.dry_run:
+                reason = f"{whose}would run baseline and change interleaved, {gate.rounds} rounds"
+                return self._outcome(gate, key, Verdict.NOT_RUN, reason, decision)
+            made, cached = bench.run(what, jobs)
+        except NmoeGraphError as error:
+            return self._outcome(gate, key, Verdict.INFRA_ERROR, whose + error.faults[0].what, decision)
+        return self._kept(what, made, whose, cached)
+
+    def _jobs(self, runs: Gate, baseline: Baseline, bench: Bench) -> tuple[Job, Job] | _Cannot:
+        """Both jobs, or why they cannot run here."""
+        made = []
+        for name, side in (("baseline", bench.at(baseline.analysis)), ("change", bench.here)):
+            if reason := side.why_not_here(runs):
+                return _Cannot(Verdict.NOT_RUN, f"{reason}: recorded jobs do not decide, and the {name} has to run again")
+            if missing := [one for one in runs.requires if one not in os.environ]:
+                return _Cannot(Verdict.NOT_RUN, f"needs {', '.join(missing)} to be set, to run the {name} again: export it")
+            job = side.job(runs)
+            if isinstance(job, str):
+                return _Cannot(Verdict.INCONCLUSIVE, f"the {name} cannot run again: {job}")
+            made.append(job)
+        return made[0], made[1]
+
+    def _kept(self, what: Comparison, result: Result, whose: str, cached: bool) -> GateOutcome:
+        """The outcome of a comparison that was made, decided by its samples, where it has them all."""
+        decided = result.verdict in (Verdict.PASSED, Verdict.FAILED, Verdict.INCONCLUSIVE) and result.exit_code == 0
+        decision = what.decision(result) if decided else None
+        verdict, reason = (decision.verdict, decision.reason) if decision is not None else (result.verdict, result.reason)
+        outcome = self._outcome(what.gate, what.key, verdict, whose + reason, decision)
+        return replace(
+            outcome,
+            cached=cached,
+            commit=result.commit,
+            duration_s=result.duration_s,
+            started=result.started,
+            attempts=result.attempts,
+            means=result.means,
+            log_digest=result.log_digest,
+        )
 
     def _outcome(self, gate: Gate, key: str, verdict: Verdict, reason: str, decision: PerfDecision | None = None) -> GateOutcome:
         return GateOutcome(
@@ -111,7 +167,3 @@ class PerfJudge:
             proven=verdict.proves(),
             perf=decision.to_dict() if decision is not None else None,
         )
-
-
-def _age(result: Result) -> tuple[str, str]:
-    return result.started, result.log_digest

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from ..errors import Fault, did_you_mean
 from ..label import GATES, Label
 from ..metrics import LogPattern
-from ..model import Bundle, Gate
+from ..model import PERF_ROUNDS, Bundle, Gate
 from .build import Env, Labels, read_labels
 from .cycles import cycles, shown_cycle
 from .fields import Glob, Ids, LineText, Model, RelPath, StrictBool, StrictInt, StrictStr, unique
@@ -42,6 +42,12 @@ def _metrics_file(value: str) -> str:
     found = _METRICS_FILE.match(value)
     if found is None or any(part in ("", ".", "..") for part in found["path"].split("/")):
         raise ValueError(f"{value!r} is no path below the run's folder or a variable || metrics.jsonl, or ${{NAME}}/metrics.jsonl")
+    return value
+
+
+def _even(value: int) -> int:
+    if value % 2:
+        raise ValueError(f"{value} is odd, so one of the two would come first more often || an even number, or 0 for never")
     return value
 
 
@@ -103,6 +109,7 @@ class _Gate(Model):
     metric: Metric | None = None
     better: Literal["higher", "lower"] = "higher"
     ratchet: StrictBool = False
+    rounds: Annotated[StrictInt, Field(ge=0, le=20), AfterValidator(_even)] = PERF_ROUNDS
     deps: Labels = []
     toolchains: Labels = []
     inputs: list[Glob] | None = None
@@ -189,6 +196,8 @@ def _gate(reading: Reading, name: str, one: _Gate, target: str) -> Gate:
         for key in ("compare_gate", "metric"):
             if key == "compare_gate" and getattr(one, key) is not None:
                 reading.fault((*at, key), f"{name}: {key} belongs to gates of kind perf")
+        if (*at, "rounds") in reading.keys:
+            reading.fault((*at, "rounds"), f"{name}: rounds belongs to gates of kind perf")
     if bad := next((char for char in one.cmd if not char.isprintable() and char not in "\n\t"), ""):
         reading.fault((*at, "cmd"), f"{name}: cmd holds the control character U+{ord(bad):04X}, an escape", "delete it")
     if "${{" in one.cmd:
@@ -229,6 +238,7 @@ def _gate(reading: Reading, name: str, one: _Gate, target: str) -> Gate:
         metric=one.metric,
         better=one.better,
         ratchet=one.ratchet,
+        rounds=one.rounds,
         deps=read_labels(reading, one.deps, GATES, (*at, "deps")),
         toolchains=read_labels(reading, one.toolchains, GATES, (*at, "toolchains")),
         inputs=None if one.inputs is None else tuple(one.inputs),

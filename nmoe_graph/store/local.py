@@ -75,8 +75,8 @@ def result_from_json(data: Any) -> Result | None:
         return None
 
 
-#: What others have proven under an action key within a time limit, if it counts here.
-Shared = Callable[[str, int, bool], Result | None]
+#: What others have proven under an action key within a time limit, as far as it counts here.
+Shared = Callable[[str, int, bool], list[Result]]
 
 
 class Store:
@@ -152,7 +152,19 @@ class Store:
     def proof(self, action_key: str, *, timeout_s: int, accept_flaky: bool = False) -> Result | None:
         """What proves the action: a run on this machine, or else what others proved, if the ledger and its policy say so."""
         own = self.own_proof(action_key, timeout_s=timeout_s, accept_flaky=accept_flaky)
-        return self._shared(action_key, timeout_s, accept_flaky) if own is None and self._shared is not None else own
+        if own is not None or self._shared is None:
+            return own
+        return next(iter(self._shared(action_key, timeout_s, accept_flaky)), None)
+
+    def proofs(self, action_key: str, *, timeout_s: int, accept_flaky: bool = False) -> list[Result]:
+        """Every run that proves the action, whatever it took here, and what others proved, each once."""
+        found = [one for one in self.results(action_key) if one.verdict.proves(accept_flaky)]
+        known = {(one.started, one.log_digest) for one in found}
+        for one in self._shared(action_key, timeout_s, accept_flaky) if self._shared is not None else ():
+            if (one.started, one.log_digest) not in known:
+                found.append(one)
+                known.add((one.started, one.log_digest))
+        return found
 
     def own_proof(self, action_key: str, *, timeout_s: int, accept_flaky: bool = False) -> Result | None:
         """The oldest run here that proves the action: it passed, within the present limit, and its outputs are intact."""

@@ -197,6 +197,7 @@ IN_PERF = {
     "metric": "loss",
     "better": "lower",
     "ratchet": True,
+    "rounds": 2,
     "salt": "again",
 }
 OUTSIDE = {
