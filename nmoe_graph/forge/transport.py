@@ -378,17 +378,17 @@ class Transport:
 
     def _patiently(self, operation: Operation, what: str, once: Callable[[], _Value]) -> _Value:
         """`once`, and again while there is reason to."""
-        waited = 0.0
+        waited, uncertain = 0.0, False
         for tries in itertools.count(1):
             try:
                 return once()
             except ForgeError as refusal:
-                raise self._final(refusal, what) from None
+                raise self._final(refusal, what, uncertain=uncertain) from None
             except _Passing as trouble:
                 error, certain, asked = trouble.error, trouble.certain, trouble.wait_s
-            uncertain = operation.writes and not certain
-            if uncertain and not operation.again:
-                raise self._final(error, what, uncertain=True)
+            uncertain = uncertain or (operation.writes and not certain)  # of any try, not of the last
+            if not certain and not operation.again:
+                raise self._final(error, what, uncertain=uncertain)
             delay = float(2 ** (tries - 1)) if asked is None else asked
             most = _TRIES_UNREACHABLE if error.trouble is Trouble.UNREACHABLE else _TRIES
             if tries >= most or waited + delay > self._patience_s:
@@ -398,7 +398,7 @@ class Transport:
             waited += delay
         raise AssertionError  # count() does not end
 
-    def _final(self, error: ForgeError, what: str, *, uncertain: bool = False, delay: float = 0.0) -> ForgeError:
+    def _final(self, error: ForgeError, what: str, *, uncertain: bool, delay: float = 0.0) -> ForgeError:
         fault = error.faults[0]
         hint = _MAYBE if uncertain else fault.hint
         if error.trouble is Trouble.LIMITED and delay:

@@ -76,7 +76,7 @@ def where_of_origin(repository: Repository, remote: str = "origin", environ: Map
         raise UsageError(
             f"there is no remote {remote} here", hint=f"git remote add {remote} URL, or name the repository: OWNER/NAME"
         )
-    alias = _SCP.fullmatch(url)
+    alias = None if "://" in url else _SCP.fullmatch(url)
     if alias and "." not in alias["host"] and alias["host"].lower() not in LOOPBACK:
         url = _git(repository, ["ls-remote", "--get-url", remote]) or url
     try:

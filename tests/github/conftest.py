@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from double import MAINTAINER, Double
-from double_git import Bare
 
 from nmoe_graph.forge.github import GitHub
 from nmoe_graph.forge.token import Token
 from nmoe_graph.forge.where import Where
+
+from .double import MAINTAINER, Double
+from .double_git import Bare
 
 
 @pytest.fixture
@@ -57,26 +58,5 @@ def bare(github: Double, tmp_path: Path) -> Bare:
     made = Bare(path)
     made.git("init", "-q", "--bare", "-b", "main")
     github.attach(path)
-    commit_files(made, "main", {"a.txt": "one\n"}, "begin")
-    return made
-
-
-def commit_files(bare: Bare, branch: str, files: dict[str, str], message: str = "change", start: str = "main") -> str:
-    """A commit on a branch of a bare repository, as a push would leave it there; the branch begins at `start`."""
-    import subprocess
-
-    parent = bare.tip(branch) or bare.tip(start)
-    listing = bare.git("ls-tree", "-z", parent)[1] if parent else ""
-    entries = {row.partition("\t")[2]: row.partition("\t")[0] for row in listing.split("\0") if row}
-    for name, text in files.items():
-        done = subprocess.run(
-            ["git", "hash-object", "-w", "--stdin"], cwd=bare.path, input=text, capture_output=True, text=True, check=True
-        )
-        entries[name] = f"100644 blob {done.stdout.strip()}"
-    rows = "".join(f"{what}\t{name}\0" for name, what in sorted(entries.items()))
-    tree = subprocess.run(
-        ["git", "mktree", "-z"], cwd=bare.path, input=rows, capture_output=True, text=True, check=True
-    ).stdout.strip()
-    made = bare.commit(tree, [parent] if parent else [], message)
-    bare.git("update-ref", f"refs/heads/{branch}", made)
+    made.write("main", {"a.txt": "one\n"}, "begin")
     return made

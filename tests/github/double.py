@@ -20,14 +20,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from double_answers import Answers
-from double_operations import HANDLERS, Asked, Reply
-from double_state import State
 from openapi_core import OpenAPI
 from openapi_core.contrib.werkzeug import WerkzeugOpenAPIRequest, WerkzeugOpenAPIResponse
-from reduce import DESCRIPTION
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
+
+from .double_answers import Answers
+from .double_operations import HANDLERS, Asked, Reply
+from .double_state import State
+from .reduce import DESCRIPTION
 
 __all__ = ["MAINTAINER", "READER", "Done", "Double", "Fault"]
 
@@ -66,7 +67,7 @@ def description() -> tuple[dict[str, Any], OpenAPI]:
 
 @dataclass
 class Fault:
-    """Trouble for the next `times` requests of an operation (None: any).  `after`: the work is done, and then it happens."""
+    """Trouble for the next `times` requests of an operation (None: any; "storage": a download).  `after`: the work is done, and then it happens."""
 
     kind: str
     operation: str | None = None
@@ -119,14 +120,12 @@ class Double(State):
         self.faults: list[Fault] = []
         self.per_page_most = 100
         self.lock = threading.RLock()
-        self.said: list[bytes] = []  # the bodies of refusals, for tests about what is shown
-        self._server: Any = None
 
     # -- for tests -------------------------------------------------------------------------------------------------------------
 
     def inject(self, kind: str, operation: str | None = None, *, times: int = 1, after: bool = False, seconds: float = 0.0) -> None:
         """Trouble for the next requests; see FAULTS."""
-        assert kind in FAULTS and (operation is None or operation in HANDLERS)
+        assert kind in FAULTS and (operation in (None, "storage") or operation in HANDLERS)
         assert not (after and kind in NEVER_DONE)
         self.faults.append(Fault(kind, operation, times, after, seconds))
 
@@ -269,7 +268,7 @@ class Double(State):
         if "Authorization" in request.headers:
             self.violations.append("a token was sent to the storage")
         kind, _, number = path.removeprefix("/_storage/").partition("/")
-        fault = next((one for one in self.faults if one.operation is None), None)
+        fault = next((one for one in self.faults if one.operation == "storage"), None)
         data = None
         for run in self.runs.values():
             if kind == "artifacts" and int(number) in run.artifacts:
@@ -280,7 +279,7 @@ class Double(State):
         if data is None:
             return Response(b"", 404)
         response = Response(data, 200, content_type="application/zip" if kind == "artifacts" else "text/plain")
-        if fault and fault.kind in ("cut", "truncated", "503"):
+        if fault:
             self.faults.remove(fault)
             return self._trouble(fault, response)
         return response

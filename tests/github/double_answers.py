@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from double_state import STAMP, Check, Commented, Environment, Issue, Job, Pull, Run, State
+from .double_state import STAMP, Check, Commented, Environment, Issue, Job, Pull, Run, State
 
 __all__ = ["Answers"]
 

@@ -21,9 +21,9 @@ class Bare:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def git(self, *args: str, accept: tuple[int, ...] = (0,)) -> tuple[int, str]:
+    def git(self, *args: str, accept: tuple[int, ...] = (0,), stdin: str = "") -> tuple[int, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | _WHO
-        done = subprocess.run(["git", *args], cwd=self.path, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *args], cwd=self.path, env=env, input=stdin, capture_output=True, text=True, check=False)
         if done.returncode not in accept:
             raise AssertionError(f"git {' '.join(args)}: {done.stderr}")
         return done.returncode, done.stdout.strip()
@@ -61,3 +61,15 @@ class Bare:
                 found.append((words[kind], fields[index + 1], ""))
                 index += 2
         return found
+
+    def write(self, branch: str, files: dict[str, str], message: str = "change", start: str = "main") -> str:
+        """A commit on a branch, as a push would leave it there; a new branch begins at `start`.  Files are at the top."""
+        parent = self.tip(branch) or self.tip(start)
+        listing = self.git("ls-tree", "-z", parent)[1] if parent else ""
+        entries = {row.partition("\t")[2]: row.partition("\t")[0] for row in listing.split("\0") if row}
+        for name, text in files.items():
+            entries[name] = f"100644 blob {self.git('hash-object', '-w', '--stdin', stdin=text)[1]}"
+        tree = self.git("mktree", "-z", stdin="".join(f"{what}\t{name}\0" for name, what in sorted(entries.items())))[1]
+        made = self.commit(tree, [parent] if parent else [], message)
+        self.git("update-ref", f"refs/heads/{branch}", made)
+        return made

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from double_answers import Answers
-from double_state import Check, Commented, Issue, Pull, Run, State
+from .double_answers import Answers
+from .double_state import Check, Commented, Issue, Pull, Run, State
 
 __all__ = ["HANDLERS", "Asked", "Reply"]
 

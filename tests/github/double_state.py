@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from double_git import Bare
+from .double_git import Bare
 
 __all__ = ["Check", "Commented", "Environment", "Issue", "Job", "Outcome", "Pull", "Run", "State", "packed"]
 

@@ -1,0 +1,1 @@
+"""GitHub, and the double of it that the tests talk to."""
