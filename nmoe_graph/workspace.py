@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .pulls.desk import PullDesk
     from .store.keeping import Cleaning, Inspection
     from .store.local import Store
+    from .tierb.desk import TierBDesk
 
 __all__ = ["ALL_KINDS", "Workspace"]
 
@@ -661,6 +662,12 @@ class Workspace:
         from .pulls.desk import PullDesk
 
         return PullDesk(self, lambda: self.github(remote, repository), remote)
+
+    def tier_b(self, remote: str = "origin", repository: str | None = None) -> TierBDesk:
+        """Tier B on GitHub's runners: asked for, approved, carried out, judged."""
+        from .tierb.desk import TierBDesk
+
+        return TierBDesk(self, lambda: self.github(remote, repository), remote, lambda words: self.say(words))
 
     # -- merging ---------------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ ROOMS = [
     ["execute"],
     ["merge"],
     ["contracts", "pulls"],
+    ["tierb"],
     ["report"],
     ["workspace"],
     ["cli"],

@@ -21,6 +21,7 @@ VERBS = {
     "lint": ("lint", "check one file, or every declaration of the workspace"),
     "contract": ("contract", "work items: new, check, sync, worktree, status"),
     "pr": ("pr", "pull requests: create, verify, update"),
+    "tier-b": ("tier_b", "prove a pull request's merge on the B200 runners: run, approve; job and report are for the workflow"),
     "sign": ("sign", "sign a statement"),
     "attest": ("attest", "write a pull request's block from recorded results"),
     "verify": ("verify", "what a statement, a note or a pull request's block proves, line by line"),
@@ -159,6 +160,7 @@ def make_parser() -> argparse.ArgumentParser:
     lint.add_argument("--contract", metavar="FILE", help="the contract that an attestation answers")
     lint.add_argument("--gate", metavar="ID", help="log: read samples as this gate of --gates declares it")
 
+    _tier_b(verbs.add_parser("tier-b", help=VERBS["tier-b"][1], description=VERBS["tier-b"][1], allow_abbrev=False))
     _pr(verbs.add_parser("pr", help=VERBS["pr"][1], description=VERBS["pr"][1], allow_abbrev=False))
     _contract(verbs.add_parser("contract", help=VERBS["contract"][1], description=VERBS["contract"][1], allow_abbrev=False))
 
@@ -297,6 +299,39 @@ def _pr(parser: argparse.ArgumentParser) -> None:
     made["update"].add_argument("number", type=_number, metavar="N")
     for one in made.values():
         one.add_argument("--base", metavar="REF", help="whose rules count (default: the branch that it would land on)")
+        _github(one)
+
+
+def _tier_b(parser: argparse.ArgumentParser) -> None:
+    made = _actions(
+        parser,
+        {
+            "run": "resolve, show what is proven, dispatch the rest, follow it and bring its proofs home",
+            "approve": "say that a run which waits may use the machine, or that it may not",
+            "job": "on the runner: rebuild the merge, assert it, prove (the inputs are in DISPATCH)",
+            "report": "after the job: judge, sign, share, and say so on the pull request",
+        },
+    )
+    for name in ("run", "approve"):
+        made[name].add_argument("number", type=_number, metavar="PR")
+        made[name].add_argument("--bundle", default="", metavar="B", help="the bundle to prove")
+        made[name].add_argument("--gate", default="", metavar="ID", help="the one gate to prove")
+    run = made["run"]
+    run.add_argument("--rerun", action="store_true", help="dispatch again what ended and is not proven")
+    run.add_argument("--no-wait", action="store_true", help="do not follow the run; the same command picks it up")
+    run.add_argument(
+        "--timeout", type=_positive, default=0, metavar="MINUTES", help="stop following after so long; the run goes on"
+    )
+    run.add_argument("--dry-run", "-n", action="store_true", help="say what would be dispatched")
+    approve = made["approve"]
+    approve.add_argument("--reject", action="store_true", help="it may not")
+    approve.add_argument("--comment", default="", metavar="TEXT", help="what GitHub keeps beside the decision")
+    approve.add_argument("--yes", action="store_true", help="do not ask")
+    made["job"].add_argument("--gate-user", default="", metavar="USER", help="who runs the gates, by sudo (default: who runs this)")
+    made["job"].add_argument("--out", required=True, metavar="DIR", help="the folder for what comes of it")
+    made["report"].add_argument("folder", metavar="DIR", help="what the job handed on; it may be missing")
+    made["report"].add_argument("--proved", default="", metavar="WORD", help="how the job ended, in GitHub's words")
+    for one in made.values():
         _github(one)
 
 

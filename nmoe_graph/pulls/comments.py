@@ -12,7 +12,11 @@ from ..forge.errors import ForgeError
 from ..forge.records import CheckRun, Comment
 from ..markdown import Markdown
 
-__all__ = ["Forge", "mark", "say_check", "say_comment"]
+__all__ = ["ACTIONS", "Forge", "mark", "say_check", "say_comment"]
+
+
+#: Who speaks with the token of a workflow.
+ACTIONS = "github-actions[bot]"
 
 
 class Forge(Protocol):
@@ -59,16 +63,21 @@ def mark(kind: str, key: str) -> str:
     return f"<!-- nmoe-graph {kind} {hashlib.sha256(key.encode()).hexdigest()[:20]} -->"
 
 
-def say_comment(forge: Forge, number: int, kind: str, key: str, body: Markdown) -> Comment:
+def say_comment(forge: Forge, number: int, kind: str, key: str, body: Markdown, *, others: tuple[str, ...] = ()) -> Comment:
     """Say something on a pull request, or bring what was said up to date.
 
-    Where nobody knows whether the comment was made, the next look finds it.
+    What one of `others` has said under the same mark is left as it is, and nothing is added.  Where nobody knows whether the
+    comment was made, the next look finds it.
 
     Raises:
         ForgeError: GitHub refused.
     """
     first = mark(kind, key)
     text = f"{first}\n{body}"
+    if others:
+        for one in forge.comments(number):
+            if one.author in others and one.author != forge.viewer() and _bears(one, first):
+                return one
     found = _own(forge, number, first)
     if found is None:
         try:
@@ -82,8 +91,11 @@ def say_comment(forge: Forge, number: int, kind: str, key: str, body: Markdown) 
 
 def _own(forge: Forge, number: int, first: str) -> Comment | None:
     me = forge.viewer()
-    mine = (one for one in forge.comments(number) if one.author == me and one.body.partition("\n")[0].strip() == first)
-    return next(mine, None)
+    return next((one for one in forge.comments(number) if one.author == me and _bears(one, first)), None)
+
+
+def _bears(comment: Comment, first: str) -> bool:
+    return comment.body.partition("\n")[0].strip() == first
 
 
 def say_check(forge: Forge, name: str, commit: str, key: str, *, passed: bool, title: str, summary: Markdown) -> CheckRun:

@@ -69,9 +69,7 @@ class JobReport:
         }
 
 
-def run_job(
-    workspace: Asked, evidence: Evidence, request: Request, *, gate_user: str, out: Path, notes: Sequence[str]
-) -> JobReport:
+def run_job(workspace: Asked, evidence: Evidence, request: Request, *, gate_user: str, out: Path) -> JobReport:
     """Carry out a request on this machine.
 
     Args:
