@@ -29,6 +29,7 @@ __all__ = [
     "issue",
     "job",
     "limits",
+    "links",
     "pending",
     "pull",
     "pull_file",
@@ -217,6 +218,11 @@ def check_run(one: Reader) -> CheckRun:
         external_id=one.text("external_id"),
         url=one.text("html_url"),
     )
+
+
+def links(one: Reader) -> tuple[str, str]:
+    """Where a deployment's status leads: its log and its target."""
+    return one.text("log_url", absent=True), one.text("target_url", absent=True)
 
 
 def limits(one: Reader) -> RateLimit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -349,6 +350,25 @@ class GitHub:
                     raise
                 self._viewer = _ACTIONS
         return self._viewer
+
+    def forget_deployments(self, run_id: int, environment: str, sha: str) -> int:
+        """Remove the deployments that a run of ours left by waiting for an environment; returns how many.
+
+        A deployment is the run's if one of its statuses names the run, and no other is touched.
+        """
+        run = re.compile(rf"/actions/runs/{arguments.positive(run_id, 'run')}(?:/|\Z)")
+        query = {"environment": arguments.text(environment, "environment", 255), "sha": arguments.sha(sha)}
+        found = self._list("repos/list-deployments", lambda one: one.number("id"), query=query)
+        gone = 0
+        for number in found:
+            named = self._list("repos/list-deployment-statuses", answers.links, deployment_id=number)
+            if not any(run.search(url) for urls in named for url in urls):
+                continue
+            body = {"state": "inactive"}
+            self._one("repos/create-deployment-status", answers.links, "deployment status", body, deployment_id=number)
+            self._transport.call(OPERATIONS["repos/delete-deployment"], {"deployment_id": number})
+            gone += 1
+        return gone
 
     def rate_limit(self) -> RateLimit:
         """What is left; asking costs nothing."""

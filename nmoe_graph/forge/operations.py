@@ -30,6 +30,7 @@ class Operation:
 _REPO = "/repos/{owner}/{repo}"
 _RUN = f"{_REPO}/actions/runs/{{run_id}}"
 _ISSUE = f"{_REPO}/issues/{{issue_number}}"
+_DEPLOYMENT = f"{_REPO}/deployments/{{deployment_id}}"
 _PULL = f"{_REPO}/pulls/{{pull_number}}"
 
 _ALL = (
@@ -60,6 +61,10 @@ _ALL = (
     Operation("checks/update", "PATCH", f"{_REPO}/check-runs/{{check_run_id}}"),
     Operation("checks/list-for-ref", "GET", f"{_REPO}/commits/{{ref}}/check-runs"),
     Operation("repos/get-all-environments", "GET", f"{_REPO}/environments"),
+    Operation("repos/list-deployments", "GET", f"{_REPO}/deployments"),
+    Operation("repos/list-deployment-statuses", "GET", f"{_DEPLOYMENT}/statuses"),
+    Operation("repos/create-deployment-status", "POST", f"{_DEPLOYMENT}/statuses"),
+    Operation("repos/delete-deployment", "DELETE", _DEPLOYMENT),
     Operation("rate-limit/get", "GET", "/rate_limit"),
     Operation("users/get-authenticated", "GET", "/user"),
 )

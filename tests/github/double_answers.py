@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .double_state import STAMP, Check, Commented, Environment, Issue, Job, Pull, Run, State
+from .double_state import STAMP, Check, Commented, Deployment, Environment, Issue, Job, Pull, Run, State
 
 __all__ = ["Answers"]
 
@@ -127,6 +127,19 @@ class Answers:
 
     def deployments(self) -> Any:
         return self._example("deployment-items")
+
+    def viewer(self, login: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._example("public-user") if "public-user" in self._examples else self._example("private-user")
+        return found | {"login": login, "html_url": f"https://github.com/{login}"}
+
+    def deployment(self, one: Deployment) -> dict[str, Any]:
+        found: dict[str, Any] = self._example("deployment-items")[0]
+        return found | {"id": one.id, "sha": one.sha, "environment": one.environment}
+
+    def deployment_status(self, one: Deployment, state: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._example("deployment-status")
+        url = f"{self._web}/actions/runs/{one.run}/job/1"
+        return found | {"state": state, "environment": one.environment, "log_url": url, "target_url": url}
 
     def environment(self, one: Environment) -> dict[str, Any]:
         found: dict[str, Any] = self._example("environments")["environments"][0]

@@ -374,6 +374,49 @@ def environments(state: State, answers: Answers, asked: Asked) -> Reply:
     return Reply(200, {"total_count": len(rows)}, rows=rows, key="environments")
 
 
+@operation("users/get-authenticated")
+def viewer(state: State, answers: Answers, asked: Asked) -> Reply:
+    if state.token_of_a_workflow:
+        return no(403, "Resource not accessible by integration")
+    return Reply(200, answers.viewer(asked.login))
+
+
+@operation("repos/list-deployments")
+def list_deployments(state: State, answers: Answers, asked: Asked) -> Reply:
+    rows = [
+        answers.deployment(one)
+        for one in state.deployments.values()
+        if asked.query.get("environment", one.environment) == one.environment and asked.query.get("sha", one.sha) == one.sha
+    ]
+    return Reply(200, rows=rows)
+
+
+@operation("repos/list-deployment-statuses")
+def list_deployment_statuses(state: State, answers: Answers, asked: Asked) -> Reply:
+    found = state.deployments.get(int(asked.route["deployment_id"]))
+    return Reply(200, rows=[answers.deployment_status(found, one) for one in found.states]) if found else GONE
+
+
+@operation("repos/create-deployment-status")
+def create_deployment_status(state: State, answers: Answers, asked: Asked) -> Reply:
+    found = state.deployments.get(int(asked.route["deployment_id"]))
+    if not found:
+        return GONE
+    found.states.append(asked.body["state"])
+    return Reply(201, answers.deployment_status(found, asked.body["state"]))
+
+
+@operation("repos/delete-deployment")
+def delete_deployment(state: State, answers: Answers, asked: Asked) -> Reply:
+    found = state.deployments.get(int(asked.route["deployment_id"]))
+    if not found:
+        return GONE
+    if found.states[-1] != "inactive" and len(state.deployments) > 1:
+        return no(422, "We cannot delete an active deployment unless it is the only deployment in a given environment.")
+    del state.deployments[found.id]
+    return Reply(204)
+
+
 @operation("rate-limit/get")
 def limits(state: State, answers: Answers, asked: Asked) -> Reply:
     return Reply(200, answers.limits(state.remaining, int(time.time()) + 3600))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .double_git import Bare
 
-__all__ = ["Check", "Commented", "Environment", "Issue", "Job", "Outcome", "Pull", "Run", "State", "packed"]
+__all__ = ["Check", "Commented", "Deployment", "Environment", "Issue", "Job", "Outcome", "Pull", "Run", "State", "packed"]
 
 STAMP = "2026-01-02T03:04:05Z"
 
@@ -127,6 +127,17 @@ class Environment:
     reviewed: bool = True
 
 
+@dataclass
+class Deployment:
+    """What a job with an environment leaves, whether or not anything was deployed."""
+
+    id: int
+    run: int
+    environment: str
+    sha: str
+    states: list[str] = field(default_factory=lambda: ["waiting"])
+
+
 class State:
     """One repository.  Tests set it up and read it; the double's operations change it."""
 
@@ -152,6 +163,8 @@ class State:
         self.knows_run_details = True
         #: What a pull request changes, where no repository is attached: status, path, previous path.
         self.files: dict[int, list[tuple[str, str, str]]] = {}
+        self.deployments: dict[int, Deployment] = {}
+        self.token_of_a_workflow = False  # such a token may not ask who it is
         self.remaining = 5_000  # of the hour's requests
         self._ids = itertools.count(1)
         self._numbers = itertools.count(1)
@@ -262,6 +275,9 @@ class State:
         )
         made.jobs = [Job(self.next_id(), "prove")]
         self.runs[number] = made
+        if made.environment:
+            deployment = Deployment(self.next_id(), number, made.environment, made.head_sha)
+            self.deployments[deployment.id] = deployment
         return made
 
     def advance(self, run: Run | None = None) -> None:
