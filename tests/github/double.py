@@ -67,7 +67,10 @@ def description() -> tuple[dict[str, Any], OpenAPI]:
 
 @dataclass
 class Fault:
-    """Trouble for the next `times` requests of an operation (None: any; "storage": a download).  `after`: the work is done, and then it happens."""
+    """Trouble for the next `times` requests of an operation (None: any; "storage": a download).
+
+    `after`: the work is done, and then it happens.
+    """
 
     kind: str
     operation: str | None = None

@@ -129,8 +129,8 @@ class Answers:
         return self._example("deployment-items")
 
     def viewer(self, login: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._example("public-user") if "public-user" in self._examples else self._example("private-user")
-        return found | {"login": login, "html_url": f"https://github.com/{login}"}
+        found: dict[str, Any] = self._example("private-user-response-with-public-and-private-profile-information")
+        return found | {"login": login, "html_url": f"https://github.com/{login}", "user_view_type": "private"}
 
     def deployment(self, one: Deployment) -> dict[str, Any]:
         found: dict[str, Any] = self._example("deployment-items")[0]

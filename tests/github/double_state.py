@@ -135,7 +135,7 @@ class Deployment:
     run: int
     environment: str
     sha: str
-    states: list[str] = field(default_factory=lambda: ["waiting"])
+    states: list[str] = field(default_factory=lambda: ["queued"])
 
 
 class State:
@@ -276,7 +276,7 @@ class State:
         made.jobs = [Job(self.next_id(), "prove")]
         self.runs[number] = made
         if made.environment:
-            deployment = Deployment(self.next_id(), number, made.environment, made.head_sha)
+            deployment = Deployment(len(self.deployments) + 9_001, number, made.environment, made.head_sha)
             self.deployments[deployment.id] = deployment
         return made
 
@@ -319,7 +319,7 @@ class State:
 
     def snapshot(self) -> dict[str, object]:
         """All that an operation can change, to compare with."""
-        kinds = ("issues", "pulls", "runs", "comments", "checks")
+        kinds = ("issues", "pulls", "runs", "comments", "checks", "deployments")
         return {kind: {key: dataclasses.asdict(one) for key, one in getattr(self, kind).items()} for kind in kinds} | {
             "refs": dict(self.refs)
         }

@@ -350,7 +350,9 @@ def test_every_operation_has_an_argument_check_or_no_argument() -> None:
         "update_comment",
         "checks",
     }
-    assert methods - alike - {"environments", "rate_limit", "update_check"} <= {name for name in methods if f"hub.{name}(" in asked}
+    assert methods - alike - {"environments", "rate_limit", "update_check", "viewer", "forget_deployments"} <= {
+        name for name in methods if f"hub.{name}(" in asked
+    }
 
 
 json_values = st.recursive(
@@ -374,3 +376,22 @@ def test_a_write_with_a_strange_answer_may_have_happened() -> None:
     with pytest.raises(ForgeError) as caught:
         answers.comment(Reader({"id": "x"}, "comment", wrote=True))
     assert caught.value.uncertain
+
+
+def test_deployments_of_a_run_are_removed_and_no_others(github: Double, client: Callable[..., GitHub]) -> None:
+    """A deployment goes if one of its statuses names the run; the number of another run may begin like ours."""
+    hub = client()
+    one, other = (github.start_run("tier-b.yml", "main", {}, "maintainer") for _ in range(2))
+    github.deployments[9_002].run = int(f"{one.id}0")
+    assert hub.forget_deployments(one.id, "b200-gates", one.head_sha) == 1
+    assert [left.run for left in github.deployments.values()] == [one.id * 10]
+    assert hub.forget_deployments(one.id, "b200-gates", other.head_sha) == 0
+    with pytest.raises(UsageError):
+        hub.forget_deployments(0, "b200-gates", one.head_sha)
+
+
+def test_who_the_token_speaks_as(github: Double, client: Callable[..., GitHub]) -> None:
+    """A workflow's token may not ask, and is the bot."""
+    assert client().viewer() == "maintainer"
+    github.token_of_a_workflow = True
+    assert client().viewer() == "github-actions[bot]"
