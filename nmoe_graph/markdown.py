@@ -32,7 +32,11 @@ class Markdown(str):
 def code(text: str, limit: int = 300) -> Markdown:
     """One line of a stranger's text, for a sentence or a cell; at most `limit` characters of it are shown."""
     shown = one_line(text, limit=limit)
-    return Markdown(f"<code>{_INERT.sub(lambda hit: f'&#{ord(hit[0])};', shown)}</code>")
+    return Markdown(f"<code>{_INERT.sub(_reference, shown)}</code>")
+
+
+def _reference(hit: re.Match[str]) -> str:
+    return f"&#{ord(hit[0])};"
 
 
 def link(text: str, url: str) -> Markdown:

@@ -16,6 +16,10 @@ import pytest
 
 from nmoe_graph.cli import main
 
+# Whoever starts the tests in the background may have them ignore Ctrl-C, and everything that they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BUILD = """[workspace]
 name = "nmoe"
 base = ["origin/master", "origin/main"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -75,3 +76,21 @@ def test_action_whose_output_is_gone_is_made_again(scratch: Scratch, ask: Ask) -
             path.write_bytes(path.read_bytes()[:-1])
     ask("build", "cpu:made")
     assert len(stored(ask, "//:twice")) == 2
+
+
+@pytest.mark.timeout(60)
+def test_an_action_that_is_asked_for_and_needed_does_not_lock_itself_out(
+    scratch: Scratch, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread runs the action while another prepares the gate that needs it: neither waits for what the other holds."""
+    from nmoe_graph.execute.sandbox import Sandbox
+
+    fill = Sandbox.fill
+
+    def slowly(self: Sandbox) -> str:
+        time.sleep(0.5)
+        return fill(self)
+
+    monkeypatch.setattr(Sandbox, "fill", slowly)
+    with_actions(scratch)
+    assert ask("build", "cpu:made", "//:upper", "-j", "2")["verdict"] == "passed"

@@ -124,8 +124,8 @@ def test_document_has_its_schema_and_its_keys(doc: Any, name: str) -> None:
 
 
 def test_every_verb_has_a_document() -> None:
-    """No verb is left out of the table above, but the one whose output is a format of others."""
-    assert {args[0] for args, _ in DOCUMENTS.values()} == set(VERBS) - {"sign"}
+    """No verb is left out of the table above, but the one whose output is a format of others, and those that talk to GitHub."""
+    assert {args[0] for args, _ in DOCUMENTS.values()} == set(VERBS) - {"sign", "contract", "pr", "tier-b"}
 
 
 def test_rows_inside_documents_have_their_keys(doc: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
@@ -302,18 +302,23 @@ class Builder:
             own_modules=tuple(sorted(self._analysis.gatherer.own_modules() | set(inputs.own_modules))),
             hidden=self._hidden,
             writable=tuple(os.environ[name] for name in gate.writable) if gate else (),
-            names=self._names,
+            names=self._names(),
             commit=snapshot.commit,
             tree=snapshot.tree,
             expects=gate.expects if gate else (),
         )
 
-    def _names(self) -> bytes:
-        """Every path of the snapshot, a line each, between line ends."""
+    def _names(self) -> Callable[[], bytes]:
+        """Every path of the snapshot, a line each, between line ends.
+
+        Listed while the job is prepared: whoever runs it holds the lock of its key, and must not wait for the preparation of
+        another, which may wait for that key.
+        """
         with self._prepare:
             if self._listed is None:
                 self._listed = b"\n" + b"".join(os.fsencode(path) + b"\n" for path, _, _ in self._analysis.snapshot.walk())
-        return self._listed
+            listed = self._listed
+        return lambda: listed
 
     def _actions_below(self, item: Gate | Action) -> list[Label]:
         """Actions whose outs are inputs: those reached through deps without passing another action."""
