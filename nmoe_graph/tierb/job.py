@@ -91,7 +91,7 @@ def run_job(workspace: Asked, evidence: Evidence, request: Request, *, gate_user
     with tempfile.TemporaryDirectory(prefix="nmoe-graph-job-", dir=_outside_home()) as folder:
         home = Path(folder)
         home.chmod(0o711)
-        bundle = _bundle(workspace, home, request, commit)
+        bundle = _bundle(workspace, home, request, commit, _base_name(evidence))
         work = home / "work"
         work.mkdir()
         work.chmod(0o777)  # in a folder that nobody else can list; its owner will be the gates' user
@@ -115,7 +115,13 @@ def _outside_home() -> str | None:
     return "/tmp" if Path(here).resolve().is_relative_to(Path.home()) and Path("/tmp").is_dir() else None
 
 
-def _bundle(workspace: Asked, home: Path, request: Request, commit: str) -> Path:
+def _base_name(evidence: Evidence) -> str:
+    """The ref under which the base looks for itself: whose word counts is said there."""
+    name = next(iter(evidence.graph.workspace.base), "base")
+    return f"refs/remotes/{name}" if name.startswith("origin/") else f"refs/heads/{name.removeprefix('refs/heads/')}"
+
+
+def _bundle(workspace: Asked, home: Path, request: Request, commit: str, base: str) -> Path:
     """The commits and the ledger as one file that the gates' user may read.
 
     Raises:
@@ -125,9 +131,9 @@ def _bundle(workspace: Asked, home: Path, request: Request, commit: str) -> Path
     if not repository.git:
         raise HostError("the job needs the git program", hint="install git")
     names = {
-        "refs/heads/merge": commit,
-        "refs/heads/base": request.base_sha,
-        "refs/heads/head": request.head_sha,
+        "refs/heads/nmoe-graph-merge": commit,
+        "refs/heads/nmoe-graph-head": request.head_sha,
+        base: request.base_sha,
     }
     names |= {ref: tip for ref in (LEDGER_REF, NOTES_REF, CONTRACTS_REF) if (tip := read_ref(repository.common_dir, ref))}
     bare = home / "bundle.git"
@@ -227,6 +233,8 @@ def _build(other: _Other, bundle: Path, labels: Sequence[str], request: Request,
     other.call(["/bin/mkdir", "-p", str(other.clone.parent / "home"), str(other.clone.parent / "tmp")])
     other.git("init", "--quiet", str(other.clone))
     other.git("-C", str(other.clone), "fetch", "--quiet", "--no-tags", str(bundle), "+refs/*:refs/*")
+    # The work tree is the base's: it says under which ref the rules stand by which what others proved is judged.
+    other.git("-C", str(other.clone), "checkout", "--quiet", "--detach", request.base_sha)
     done = other.run(["build", *labels, "--at", commit, "--trusted", request.base_sha, "--keep-going", "--format", "json"])
     try:
         document = json.loads(done.stdout)

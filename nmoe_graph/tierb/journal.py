@@ -69,6 +69,7 @@ class Journal:
         path = self._folder / f"{name}.json"
         scratch = path.with_suffix(f".{os.getpid()}")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             with open(scratch, "w", encoding="utf-8") as handle:
                 json.dump({"asked": row.asked, "run": row.run}, handle)
                 handle.flush()

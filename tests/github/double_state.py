@@ -193,6 +193,8 @@ class State:
         if pull.state != "open" or pull.head_repo:
             return
         tip = self.tip(pull.head_ref)
+        if tip and self.bare:
+            self.bare.git("update-ref", f"refs/pull/{pull.number}/head", tip)
         if not tip:
             pull.state = "closed"
         elif tip != pull.head_sha:
