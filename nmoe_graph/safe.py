@@ -69,6 +69,18 @@ def _rules() -> tuple[Rule, ...]:
 
 
 @functools.cache
+def _words() -> frozenset[str]:
+    return frozenset(word for rule in _rules() for word in rule.only)
+
+
+def _live(text: str) -> tuple[Rule, ...]:
+    """The rules that can say anything about a text: those without words of their own, and those of which it holds one."""
+    folded = text.lower()
+    present = {word for word in _words() if word in folded}
+    return tuple(rule for rule in _rules() if not rule.only or not present.isdisjoint(rule.only))
+
+
+@functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
@@ -82,12 +94,20 @@ def _allowed(line: str, allow: Sequence[str]) -> list[tuple[int, int]]:
     return spans
 
 
+def _holds(folded: str, words: Sequence[str]) -> bool:
+    for word in words:  # a loop, not any(): this is asked more often than anything else
+        if word in folded:
+            return True
+    return False
+
+
 def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Everything in a text that must not be public, in order; overlapping hits count once, credentials first.
 
     `allow` are words that may be public here, as `[public] allow` of BUILD.toml says; no word makes a credential public.
     """
     found: list[Finding] = []
+    live = _live(text)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -96,8 +116,8 @@ def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
         for start in range(0, len(line), _MOST_LINE):
             piece = line[start : start + _MOST_LINE + _OVERLAP]
             folded = piece.lower()
-            for kind, rule, pattern, only, alike in _rules():
-                if only and not any(word in folded for word in only):
+            for kind, rule, pattern, only, alike in live:
+                if only and not _holds(folded, only):
                     continue
                 for hit in _compiled(pattern).finditer(piece):
                     one, two = hit.start() + start, hit.end() + start
