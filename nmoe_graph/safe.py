@@ -60,6 +60,10 @@ _NAMES = {
 _MOST_LINE = 20_000  # a longer line is read in pieces that overlap
 _OVERLAP = 500
 
+#: Short lines in which no rule finds anything: contracts and logs say the same things again and again.
+_clean: set[str] = set()
+_MOST_CLEAN, _MOST_REMEMBERED = 10_000, 200
+
 
 @functools.cache
 def _rules() -> tuple[Rule, ...]:
@@ -109,8 +113,9 @@ def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
     found: list[Finding] = []
     live = _live(text)
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
+        if not line.strip() or line in _clean:
             continue
+        clean = True
         taken: list[tuple[int, int]] = []
         spans = _allowed(line, allow) if allow else ()
         for start in range(0, len(line), _MOST_LINE):
@@ -123,10 +128,15 @@ def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
                     one, two = hit.start() + start, hit.end() + start
                     if any(one < end and two > begin for begin, end in taken) or (alike is not None and alike(piece, hit)):
                         continue
+                    clean = False
                     if kind != "credential" and any(begin <= one and two <= end for begin, end in spans):
                         continue
                     taken.append((one, two))
                     found.append(Finding(number, one + 1, two + 1, kind, rule, hit[0][:4]))
+        if clean and len(line) <= _MOST_REMEMBERED:
+            if len(_clean) >= _MOST_CLEAN:
+                _clean.clear()
+            _clean.add(line)
     return tuple(sorted(found, key=lambda one: (one.line, one.column)))
 
 
