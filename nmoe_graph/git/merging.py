@@ -110,6 +110,8 @@ class Merger:
         self._kept = memo
         self._memo: dict[tuple[str, str, str], MergeResult] = {}
         self._pairs: dict[tuple[str, str], list[tuple[str, Entry | None, Entry | None]]] = {}
+        self._seen: set[str] = set()  # objects in the temporary folder, and those of them that no answer led to yet
+        self._waiting: set[str] = set()
         self._made_by: dict[str, tuple[str, str, str]] = {}  # merged tree that only the memo knows -> what it was made of
         self._folder: Path | None = None
         self._version = self._git_version()
@@ -289,14 +291,21 @@ class Merger:
                 self._lend(child)
         self._write(b"tree" if kind == 2 else b"blob", body)
 
+    def _look(self) -> None:
+        """Note what git has made: a tree's other thousand entries are then known to be the repository's."""
+        found = set()
+        for folder in os.scandir(self._quarantine() / "objects"):
+            if len(folder.name) == 2:
+                found |= {folder.name + one for one in os.listdir(folder.path)}
+        self._waiting |= found - self._seen
+        self._seen = found
+
     def _absorb(self, name: str) -> None:
         """Take an object that git made, and what it leads to, into memory."""
-        if self._objects.held(name) is not None:
-            return
-        try:
-            whole = zlib.decompress(self._loose(name).read_bytes())
-        except FileNotFoundError:
-            return  # an object of the repository
+        if name not in self._waiting:
+            return  # an object of the repository, or one that is in memory
+        self._waiting.remove(name)
+        whole = zlib.decompress(self._loose(name).read_bytes())
         head, _, body = whole.partition(b"\0")
         self._objects.keep(2 if head.startswith(b"tree") else 3, name, body)
         if head.startswith(b"tree"):
@@ -344,6 +353,7 @@ class Merger:
         name = first.strip().decode("ascii", "replace")
         if not re.fullmatch(r"[0-9a-f]{40}", name):
             raise SnapshotError("git merge-tree gave no tree")
+        self._look()
         self._absorb(name)
         if status == 0:
             return MergeResult(name)
