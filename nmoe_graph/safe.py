@@ -60,12 +60,28 @@ _NAMES = {
 _MOST_LINE = 20_000  # a longer line is read in pieces that overlap
 _OVERLAP = 500
 
+#: Short lines in which no rule finds anything: contracts and logs say the same things again and again.
+_clean: set[str] = set()
+_MOST_CLEAN, _MOST_REMEMBERED = 10_000, 200
+
 
 @functools.cache
 def _rules() -> tuple[Rule, ...]:
     from .saferules import RULES
 
     return RULES
+
+
+@functools.cache
+def _words() -> frozenset[str]:
+    return frozenset(word for rule in _rules() for word in rule.only)
+
+
+def _live(text: str) -> tuple[Rule, ...]:
+    """The rules that can say anything about a text: those without words of their own, and those of which it holds one."""
+    folded = text.lower()
+    present = {word for word in _words() if word in folded}
+    return tuple(rule for rule in _rules() if not rule.only or not present.isdisjoint(rule.only))
 
 
 @functools.cache
@@ -82,31 +98,45 @@ def _allowed(line: str, allow: Sequence[str]) -> list[tuple[int, int]]:
     return spans
 
 
+def _holds(folded: str, words: Sequence[str]) -> bool:
+    for word in words:  # noqa: SIM110 - this is asked more often than anything else, and any() costs twice as much
+        if word in folded:
+            return True
+    return False
+
+
 def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Everything in a text that must not be public, in order; overlapping hits count once, credentials first.
 
     `allow` are words that may be public here, as `[public] allow` of BUILD.toml says; no word makes a credential public.
     """
     found: list[Finding] = []
+    live = _live(text)
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
+        if not line.strip() or line in _clean:
             continue
+        clean = True
         taken: list[tuple[int, int]] = []
         spans = _allowed(line, allow) if allow else ()
         for start in range(0, len(line), _MOST_LINE):
             piece = line[start : start + _MOST_LINE + _OVERLAP]
             folded = piece.lower()
-            for kind, rule, pattern, only, alike in _rules():
-                if only and not any(word in folded for word in only):
+            for kind, rule, pattern, only, alike in live:
+                if only and not _holds(folded, only):
                     continue
                 for hit in _compiled(pattern).finditer(piece):
                     one, two = hit.start() + start, hit.end() + start
                     if any(one < end and two > begin for begin, end in taken) or (alike is not None and alike(piece, hit)):
                         continue
+                    clean = False
                     if kind != "credential" and any(begin <= one and two <= end for begin, end in spans):
                         continue
                     taken.append((one, two))
                     found.append(Finding(number, one + 1, two + 1, kind, rule, hit[0][:4]))
+        if clean and len(line) <= _MOST_REMEMBERED:
+            if len(_clean) >= _MOST_CLEAN:
+                _clean.clear()
+            _clean.add(line)
     return tuple(sorted(found, key=lambda one: (one.line, one.column)))
 
 

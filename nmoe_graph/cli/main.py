@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ class _Stop(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    gc.set_threshold(100_000, 20, 50)  # records that live until the answer is given are not worth walking again and again
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us: `>&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the life of the process

@@ -6,6 +6,9 @@ knows only commits, so the three trees are dressed as commits of a bare reposito
 borrows the objects of the real one.  That gives an explicit merge base, which restacking needs, and keeps the configuration,
 the hooks and the merge drivers of whoever asks out of the answer.  Attributes are those of `ours`.
 
+Where two histories cross there is no one tree to start from.  Then the commits are given, and git merges their bases first, as
+it does for a person.
+
 Without git a file that both sides changed is merged where the changes lie clearly apart, and is a conflict otherwise; where a
 rename may matter, the result says that it is not exact.
 """
@@ -20,7 +23,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from posixpath import dirname
 from typing import Any, Protocol
@@ -31,7 +34,7 @@ from .objects import EMPTY_TREE, TREE, Entry
 from .program import run_git
 from .repository import Repository
 
-__all__ = ["ConflictFacts", "MergeResult", "Merger", "conflict_lines"]
+__all__ = ["ConflictFacts", "Crossed", "MergeResult", "Merger", "conflict_lines"]
 
 
 class Memo(Protocol):
@@ -64,6 +67,11 @@ class MergeResult:
     exact: bool = True
 
 
+#: Two histories that cross: the commits that `ours` stands for, and the one that has `theirs`.
+Crossed = tuple[tuple[str, ...], str]
+
+_Key = tuple[str, str, str, Crossed | None]
+_NEWER_THAN_ALL = 4_102_444_800  # a tip that is older than its parents makes git walk further than it must
 Changes = dict[str, tuple[Entry | None, Entry | None]]
 
 
@@ -108,9 +116,11 @@ class Merger:
     def __init__(self, repository: Repository, memo: Memo | None = None) -> None:
         self._repository, self._objects = repository, repository.objects
         self._kept = memo
-        self._memo: dict[tuple[str, str, str], MergeResult] = {}
+        self._memo: dict[_Key, MergeResult] = {}
         self._pairs: dict[tuple[str, str], list[tuple[str, Entry | None, Entry | None]]] = {}
-        self._made_by: dict[str, tuple[str, str, str]] = {}  # merged tree that only the memo knows -> what it was made of
+        self._seen: set[str] = set()  # objects in the temporary folder, and those of them that no answer led to yet
+        self._waiting: set[str] = set()
+        self._made_by: dict[str, _Key] = {}  # merged tree that only the memo knows -> what it was made of
         self._folder: Path | None = None
         self._version = self._git_version()
 
@@ -132,17 +142,17 @@ class Merger:
 
     # -- merging ---------------------------------------------------------------------------------------------------------------
 
-    def merge(self, base: str, ours: str, theirs: str) -> MergeResult:
-        """Merge two trees whose common ancestor is `base` (tree ids).
+    def merge(self, base: str, ours: str, theirs: str, crossed: Crossed | None = None) -> MergeResult:
+        """Merge two trees whose common ancestor is `base` (tree ids); or, where histories cross, whatever git makes of theirs.
 
         Raises:
             SnapshotError: git could not merge at all (not: it found conflicts), or an object is not here.
         """
-        if ours == theirs or base == theirs:
+        if ours == theirs or (base == theirs and not crossed):
             return MergeResult(ours)
-        if base == ours:
+        if base == ours and not crossed:
             return MergeResult(theirs)
-        key = (base, ours, theirs)
+        key = (base, ours, theirs, crossed)
         found = self._memo.get(key)
         if found is None:
             found = self._remembered(key) or self._merge(key)
@@ -152,25 +162,27 @@ class Merger:
     def _memo_kind(self) -> str:
         return f"merge.2.{self._version or 'none'}"
 
-    def _remembered(self, key: tuple[str, str, str]) -> MergeResult | None:
-        kept = self._kept.get(self._memo_kind(), ":".join(key)) if self._kept else None
+    def _remembered(self, key: _Key) -> MergeResult | None:
+        kept = self._kept.get(self._memo_kind(), _text(key)) if self._kept else None
         if not isinstance(kept, list):
             return None
         tree, conflicts, kinds, exact = kept
         self._made_by.setdefault(tree, key)
         return MergeResult(tree, tuple(conflicts), tuple((one, two) for one, two in kinds), exact)
 
-    def _merge(self, key: tuple[str, str, str]) -> MergeResult:
-        for tree in key:
+    def _merge(self, key: _Key) -> MergeResult:
+        base, ours, theirs, crossed = key
+        for tree in (base, ours, theirs):
             self.bring(tree)
-        base, ours, theirs = key
         one, two = _Side.of(self._differences(base, ours)), _Side.of(self._differences(base, theirs))
-        found = self._apart(ours, one, two)
+        found = None if crossed else self._apart(ours, one, two)
         if found is None:
             found = self._by_git(key, one, two) if self._version else self._by_path(ours, one, two)
+        if crossed and not self._version:
+            found = replace(found, exact=False)
         if self._kept:
             value = [found.tree, list(found.conflicts), [list(pair) for pair in found.kinds], found.exact]
-            self._kept.put(self._memo_kind(), ":".join(key), value)
+            self._kept.put(self._memo_kind(), _text(key), value)
         return found
 
     def _differences(self, old: str, new: str) -> list[tuple[str, Entry | None, Entry | None]]:
@@ -263,6 +275,8 @@ class Merger:
             (self._folder / "HEAD").write_text("ref: refs/heads/ours\n")
             (self._folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
             borrowed = [str(self._repository.common_dir / "objects")]
+            if self._repository.shallow:
+                shutil.copy(self._repository.common_dir / "shallow", self._folder / "shallow")
             (self._folder / "objects/info/alternates").write_bytes(b"".join(os.fsencode(one) + b"\n" for one in borrowed))
         return self._folder
 
@@ -289,14 +303,21 @@ class Merger:
                 self._lend(child)
         self._write(b"tree" if kind == 2 else b"blob", body)
 
+    def _look(self) -> None:
+        """Note what git has made: a tree's other thousand entries are then known to be the repository's."""
+        found = set()
+        for folder in os.scandir(self._quarantine() / "objects"):
+            if len(folder.name) == 2:
+                found |= {folder.name + one for one in os.listdir(folder.path)}
+        self._waiting |= found - self._seen
+        self._seen = found
+
     def _absorb(self, name: str) -> None:
         """Take an object that git made, and what it leads to, into memory."""
-        if self._objects.held(name) is not None:
-            return
-        try:
-            whole = zlib.decompress(self._loose(name).read_bytes())
-        except FileNotFoundError:
-            return  # an object of the repository
+        if name not in self._waiting:
+            return  # an object of the repository, or one that is in memory
+        self._waiting.remove(name)
+        whole = zlib.decompress(self._loose(name).read_bytes())
         head, _, body = whole.partition(b"\0")
         self._objects.keep(2 if head.startswith(b"tree") else 3, name, body)
         if head.startswith(b"tree"):
@@ -305,7 +326,7 @@ class Merger:
                     self._absorb(child)
 
     def _commit(self, tree: str, parents: tuple[str, ...] = ()) -> str:
-        stamp = "nmoe-graph <nmoe-graph> 0 +0000"
+        stamp = f"nmoe-graph <nmoe-graph> {_NEWER_THAN_ALL} +0000"
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {stamp}", f"committer {stamp}", "", "x", ""]
         return self._write(b"commit", "\n".join(lines).encode())
 
@@ -326,14 +347,17 @@ class Merger:
                 found.append(line)
         return b"".join(line + b"\n" for line in found)
 
-    def _by_git(self, key: tuple[str, str, str], one: _Side, two: _Side) -> MergeResult:
+    def _by_git(self, key: _Key, one: _Side, two: _Side) -> MergeResult:
         folder = self._quarantine()
-        for tree in key:
+        for tree in key[:3]:
             if tree != EMPTY_TREE:
                 self._lend(tree)
-        root = self._commit(self._in_place(key[0]))
-        for side, tree in zip(("ours", "theirs"), key[1:], strict=True):
-            (folder / "refs/heads" / side).write_text(self._commit(self._in_place(tree), (root,)) + "\n")
+        if key[3]:
+            parents = (key[3][0], (key[3][1],))
+        else:
+            parents = ((self._commit(self._in_place(key[0])),),) * 2
+        for side, tree, above in zip(("ours", "theirs"), key[1:3], parents, strict=True):
+            (folder / "refs/heads" / side).write_text(self._commit(self._in_place(tree), above) + "\n")
         (folder / "info/attributes").write_bytes(self._attributes(key[1], [*one.changes, *two.changes]))
         env = {"GIT_DIR": str(folder), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
         args = ["merge-tree", "--write-tree", "--name-only", "--messages", "-z", "ours", "theirs"]
@@ -344,6 +368,7 @@ class Merger:
         name = first.strip().decode("ascii", "replace")
         if not re.fullmatch(r"[0-9a-f]{40}", name):
             raise SnapshotError("git merge-tree gave no tree")
+        self._look()
         self._absorb(name)
         if status == 0:
             return MergeResult(name)
@@ -353,6 +378,11 @@ class Merger:
         if tree == EMPTY_TREE:
             self._write(b"tree", b"")
         return tree
+
+
+def _text(key: _Key) -> str:
+    crossed = [*key[3][0], key[3][1]] if key[3] else []
+    return ":".join([*key[:3], *crossed])
 
 
 def _kinds(messages: bytes) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ Ids are 40 hex digits.  Names in trees are text; bytes that are no UTF-8 survive
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,28 +32,34 @@ def blob_id(data: bytes) -> str:
 
 def tree_bytes(entries: Iterable[tuple[str, Entry]]) -> bytes:
     """A tree object's body, in git's order (a folder sorts as if its name ended in a slash)."""
-    rows = [(os.fsencode(name), mode, name_id) for name, (mode, name_id) in entries]
-    rows.sort(key=lambda row: row[0] + b"/" if row[1] == TREE else row[0])
-    return b"".join(b"%o %s\0" % (mode, name) + bytes.fromhex(name_id) for name, mode, name_id in rows)
+    rows = []
+    for name, (mode, name_id) in entries:
+        raw = name.encode("utf-8", "surrogateescape")
+        rows.append((raw + b"/" if mode == TREE else raw, b"%o %s\0" % (mode, raw) + bytes.fromhex(name_id)))
+    rows.sort()
+    return b"".join([row for _, row in rows])
 
 
 def tree_id(body: bytes) -> str:
     return _named(b"tree", body)
 
 
+_ROW = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
+
+
 def _parse_tree(body: bytes) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
-    at, end = 0, len(body)
-    find, decode = body.index, os.fsdecode
-    while at < end:
-        space = find(b" ", at)
-        null = find(b"\0", space)
-        mode = int(body[at:space], 8)
-        entries[decode(body[space + 1 : null])] = (
-            mode & 0o170000 if mode & 0o170000 != 0o100000 else mode,
-            body[null + 1 : null + 21].hex(),
-        )
-        at = null + 21
+    modes: dict[bytes, int] = {}
+    length = 0
+    for mode, name, name_id in _ROW.findall(body):
+        known = modes.get(mode)
+        if known is None:
+            known = int(mode, 8)
+            known = modes[mode] = known & 0o170000 if known & 0o170000 != 0o100000 else known
+        entries[name.decode("utf-8", "surrogateescape")] = (known, name_id.hex())
+        length += len(mode) + len(name) + 22
+    if length != len(body):
+        raise ValueError("a tree whose rows do not fill it")
     return entries
 
 
@@ -110,7 +116,10 @@ class Objects:
             kind, body = self.raw(name)
             if kind != 2:
                 raise SnapshotError(f"object {name} is no tree")
-            known = self._trees[name] = _parse_tree(body)
+            try:
+                known = self._trees[name] = _parse_tree(body)
+            except ValueError as error:
+                raise SnapshotError(f"object {name} is damaged: {error}", hint="git fsck says more") from None
         return known
 
     def blob(self, name: str) -> bytes:

@@ -142,24 +142,34 @@ class Repository:
         Raises:
             SnapshotError: they have none (here).
         """
-        if one == two or one in self.objects.commit_fields(two)[1]:
-            return one
-        found = ""
+        return self.merge_bases(two, one)[0]
+
+    def merge_bases(self, one: str, *others: str) -> tuple[str, ...]:
+        """All commits from which a commit and a merge of the others went apart: histories that cross have more than one.
+
+        The first is the one that git would take if it could take only one.
+
+        Raises:
+            SnapshotError: they have none (here).
+        """
+        two = others[0]
+        if len(others) == 1 and (one == two or two in self.objects.commit_fields(one)[1]):
+            return (two,)
         if self.git:
-            _, out = run_git(self.git, self.root, ["merge-base", one, two], accept=(0, 1))
-            found = out.decode().strip()
+            _, out = run_git(self.git, self.root, ["merge-base", "--all", one, *others], accept=(0, 1))
+            found = tuple(out.decode().split())
         else:
             from dulwich.graph import find_merge_base
 
-            bases = find_merge_base(self._dulwich(), [one.encode(), two.encode()])  # type: ignore[list-item]
-            found = min(bases).decode() if bases else ""
+            names: Any = [each.encode() for each in (one, *others)]
+            found = tuple(sorted(base.decode() for base in find_merge_base(self._dulwich(), names)))
         if not found:
             hint = (
                 "this clone is shallow: git fetch --unshallow"
                 if self.shallow
                 else "the two histories are unrelated; name another ref"
             )
-            raise SnapshotError(f"{one[:12]} and {two[:12]} have no common commit here", hint=hint)
+            raise SnapshotError(f"{two[:12]} and {one[:12]} have no common commit here", hint=hint)
         return found
 
     def branch_commit(self, branch: str) -> str | None:

@@ -33,16 +33,24 @@ _RECORDS: dict[str, type[Any]] = {
 _FIELDS = {name: tuple(field.name for field in dataclasses.fields(record)) for name, record in _RECORDS.items()}
 
 
+#: The places of single keys serve only the faults of a load, and a kept graph has none; they are half of the bytes.
+_LEFT_OUT = "places"
+_PLAIN = frozenset([str, int, float, bool, type(None)])
+
+
 def _to_json(value: Any) -> Any:
-    name = type(value).__name__
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    name = kind.__name__
     if name in _RECORDS:
-        # The places of single keys serve only the faults of a load, and this graph has none; they are half of the bytes.
-        return {"$": name, "f": [[] if field == "places" else _to_json(getattr(value, field)) for field in _FIELDS[name]]}
+        parts = [[] if field == _LEFT_OUT else getattr(value, field) for field in _FIELDS[name]]
+        return {"$": name, "f": [one if type(one) in _PLAIN else _to_json(one) for one in parts]}
     if isinstance(value, (tuple, list)):
-        return [_to_json(one) for one in value]
+        return [one if type(one) in _PLAIN else _to_json(one) for one in value]
     if isinstance(value, dict):
         return {"$": "", "f": [[key, _to_json(one)] for key, one in value.items()]}
-    assert value is None or isinstance(value, (str, int, float, bool)), f"{name} has no JSON form"
+    assert isinstance(value, (str, int, float, bool)), f"{name} has no JSON form"
     return value
 
 

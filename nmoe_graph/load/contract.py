@@ -19,6 +19,9 @@ from .yamltext import read_yaml
 __all__ = ["contract_data", "load_contract", "read_contract"]
 
 
+# Defaults are made, not copied: a deep copy a field is most of what reading many contracts would cost.
+
+
 class _Nmoe(Model):
     issue: IssueId
     slug: Slug
@@ -29,8 +32,8 @@ class _Nmoe(Model):
     depends_on: Annotated[
         Annotated[Literal["all"], Tag("tagged-all")] | Annotated[list[IssueId], Field(max_length=500), Ids, Tag("tagged-list")],
         Discriminator(lambda value: "tagged-all" if isinstance(value, str) else "tagged-list"),
-    ] = []
-    merge_hotspots: Annotated[list[RelPath], Field(max_length=200), Ids] = []
+    ] = Field(default_factory=list)
+    merge_hotspots: Annotated[list[RelPath], Field(max_length=200), Ids] = Field(default_factory=list)
 
     @field_validator("depends_on", mode="before")
     @classmethod
@@ -41,18 +44,18 @@ class _Nmoe(Model):
 
 
 class _Scope(Model):
-    allow: Annotated[list[ScopeGlob], Field(max_length=500)] = []
-    deny: Annotated[list[ScopeGlob], Field(max_length=500)] = []
+    allow: Annotated[list[ScopeGlob], Field(max_length=500)] = Field(default_factory=list)
+    deny: Annotated[list[ScopeGlob], Field(max_length=500)] = Field(default_factory=list)
 
 
 class _Knobs(Model):
-    add: Annotated[list[LineText], Field(max_length=200)] = []
-    change: Annotated[list[LineText], Field(max_length=200)] = []
+    add: Annotated[list[LineText], Field(max_length=200)] = Field(default_factory=list)
+    change: Annotated[list[LineText], Field(max_length=200)] = Field(default_factory=list)
 
 
 class _Terms(Model):
-    invariants: Annotated[list[LineText], Field(max_length=200)] = []
-    knobs: _Knobs = _Knobs()
+    invariants: Annotated[list[LineText], Field(max_length=200)] = Field(default_factory=list)
+    knobs: _Knobs = Field(default_factory=_Knobs)
 
 
 class _Perf(Model):
@@ -75,9 +78,9 @@ class _Merge(Model):
 class _Contract(Model):
     nmoe: _Nmoe
     scope: _Scope
-    contract: _Terms = _Terms()
+    contract: _Terms = Field(default_factory=_Terms)
     gates: _Gates
-    merge: _Merge = _Merge()
+    merge: _Merge = Field(default_factory=_Merge)
 
 
 def load_contract(data: bytes, file: str, gates: GatesFile | None, allow: Sequence[str] = ()) -> Contract:
@@ -86,7 +89,7 @@ def load_contract(data: bytes, file: str, gates: GatesFile | None, allow: Sequen
     Raises:
         DeclarationError: with every fault of the file.
     """
-    return read_contract(read_yaml(data, file), gates, allow)[0]
+    return read_contract(read_yaml(data, file), gates, allow)
 
 
 def contract_data(reading: Reading, gates: GatesFile | None, allow: Sequence[str] = ()) -> dict[str, Any]:
@@ -95,15 +98,19 @@ def contract_data(reading: Reading, gates: GatesFile | None, allow: Sequence[str
     Raises:
         DeclarationError: with every fault of the file.
     """
-    return read_contract(reading, gates, allow)[1]
+    return _read(reading, gates, allow)[1].model_dump(exclude_unset=True)
 
 
-def read_contract(reading: Reading, gates: GatesFile | None, allow: Sequence[str] = ()) -> tuple[Contract, dict[str, Any]]:
-    """A contract from a reading: the record, and the data.
+def read_contract(reading: Reading, gates: GatesFile | None, allow: Sequence[str] = ()) -> Contract:
+    """A contract from a reading.
 
     Raises:
         DeclarationError: with every fault.
     """
+    return _read(reading, gates, allow)[0]
+
+
+def _read(reading: Reading, gates: GatesFile | None, allow: Sequence[str] = ()) -> tuple[Contract, _Contract]:
     reading.check_public(comments=True, allow=allow)
     if not isinstance(reading.data, dict):
         reading.fault((), "a contract is a mapping with the keys nmoe, scope and gates")
@@ -167,4 +174,4 @@ def read_contract(reading: Reading, gates: GatesFile | None, allow: Sequence[str
         at=reading.place(("nmoe", "issue")),
         places=tuple(places),
     )
-    return contract, said.model_dump(exclude_unset=True)
+    return contract, said

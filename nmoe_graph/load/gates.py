@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -139,7 +140,11 @@ class GatesFile:
     warnings: tuple[Fault, ...] = ()
     normal: Mapping[str, Any] = field(default_factory=dict)
 
-    def by_id(self) -> dict[str, Gate]:
+    def by_id(self) -> Mapping[str, Gate]:
+        return self._by_id
+
+    @cached_property
+    def _by_id(self) -> dict[str, Gate]:  # each of many contracts asks
         return {gate.gate_id: gate for gate in self.gates}
 
 

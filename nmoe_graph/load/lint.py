@@ -98,7 +98,7 @@ def lint_bytes(
     if kind == "issue":
         return contract_data(_block(data, file, "nmoe"), gates, allow)
     reading = attestation_reading(data, file)
-    answered = read_contract(read_yaml(_read(contract), contract), gates)[0] if contract else None
+    answered = read_contract(read_yaml(_read(contract), contract), gates) if contract else None
     return attestation_data(reading, gates, answered)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeclarationError, Fault, Location, did_you_mean, printable
-from ..safe import findings
+from ..safe import Finding, findings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -102,8 +102,8 @@ class Reading:
         """Nothing in a public file may name an inside host, address, path or cluster, or hold a credential."""
         self._allow = tuple(allow)
         if comments:
-            for number, line in enumerate(self.text.split("\n"), 1):
-                self._unsafe(line, number, 1)
+            for found in findings(self.text, self._allow):
+                self._unsafe_fault(found, found.line, 1)
             return
         for path, value in _texts(self.data):
             at = self.place(path)
@@ -114,12 +114,12 @@ class Reading:
 
     def _unsafe(self, text: str, line: int, column: int) -> None:
         for found in findings(text, self._allow):
-            what = f"not public-safe: {found.words()}"
-            self.faults.append(
-                Fault(
-                    what, Location(self.file, line + self.first_line, column), "public files hold no internal names; use a variable"
-                )
-            )
+            self._unsafe_fault(found, line, column)
+
+    def _unsafe_fault(self, found: Finding, line: int, column: int) -> None:
+        what = f"not public-safe: {found.words()}"
+        at = Location(self.file, line + self.first_line, column)
+        self.faults.append(Fault(what, at, "public files hold no internal names; use a variable"))
 
     def validate(self, model: type[BaseModel], data: Any, at: Path = ()) -> Any:
         """The model made from data; None where it does not fit, every reason being a fault."""

@@ -17,6 +17,7 @@ MOST_BYTES = 256 * 1024
 _MOST_DEPTH = 32
 _MOST_NODES = 20_000
 _MOST_SCALAR = 4_000
+_NOTHING = frozenset(["", "~", "null", "Null", "NULL"])  # unless in quotes, or a key
 
 
 class Plain(str):
@@ -38,6 +39,8 @@ def _refuse(file: str, what: str, mark: Any, hint: str = "", first_line: int = 0
 
 def _check_flow_depth(text: str, file: str, first_line: int) -> None:
     """Brackets nested deeper than any honest file: refused before a parser sees them."""
+    if text.count("[") + text.count("{") <= _MOST_DEPTH * 4:
+        return
     depth = 0
     for number, line in enumerate(text.split("\n"), 1):
         for column, char in enumerate(line, 1):
@@ -66,7 +69,7 @@ def read_yaml(data: bytes | str, file: str, first_line: int = 0, whole_text: str
     reading = Reading(file, text, None, first_line=first_line, whole_text=whole_text)
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        reading.data = _compose(yaml.parse(text, Loader=loader), yaml, reading)
+        reading.data = _compose(loader(text), yaml, reading)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         hint = 'text that begins with * or & must be in quotes: "**/x"' if "alias" in str(error) or "anchor" in str(error) else ""
@@ -79,75 +82,80 @@ def read_yaml(data: bytes | str, file: str, first_line: int = 0, whole_text: str
     return reading
 
 
-def _compose(events: Any, yaml: Any, reading: Reading) -> Any:
+def _compose(parser: Any, yaml: Any, reading: Reading) -> Any:
     """Events to values, with an explicit stack: depth costs nothing."""
     root: list[Any] = []
-    stack: list[tuple[Any, Path, list[Any]]] = [(root, (), [])]  # container, its path, [pending key]
+    stack: list[tuple[Any, Path]] = []  # the containers around the one that is open, each with its path
+    here: Any = root
+    path: Path = ()
+    waiting: list[str | None] = []  # a key without its value, for each open container
+    key: str | None = None
     nodes = documents = 0
     file, first = reading.file, reading.first_line
+    keys, values = reading.keys, reading.values
+    scalar, mapping, sequence = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
+    ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
-    def put(value: Any, mark: Any) -> Path:
-        container, path, pending = stack[-1]
-        if container is root:
-            root.append(value)
-            here: Path = ()
-        elif isinstance(container, list):
-            here = (*path, len(container))
-            container.append(value)
-        elif not pending:
-            if not isinstance(value, str):
-                raise _refuse(file, "a key must be text", mark, "", first)
-            if value in container:
-                raise _refuse(file, f"duplicate key {value}", mark, "each key once: the second would silently win", first)
-            pending.append(str(value))
-            reading.keys[(*path, str(value))] = (mark.line + 1, mark.column + 1)
-            container[str(value)] = None
-            return path
-        else:
-            key = pending.pop()
-            here = (*path, key)
-            container[key] = value
-        reading.values[here] = (mark.line + 1, mark.column + 1)
-        return here
-
-    for event in events:
+    while (event := parser.get_event()) is not None:
+        kind = type(event)
+        if kind in ends:
+            here, path = stack.pop()
+            key = waiting.pop()
+            continue
         mark = event.start_mark
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise _refuse(file, "a second document, or text after the end of the first", mark, "keep one document", first)
-            if event.tags or event.version:
-                raise _refuse(file, "a YAML directive", mark, "take the % line out", first)
-        elif isinstance(event, yaml.AliasEvent):
-            raise _refuse(file, "a YAML alias", mark, 'text that begins with * must be in quotes: "**/x"', first)
-        elif isinstance(event, yaml.NodeEvent):
+        if kind is scalar or kind is mapping or kind is sequence:
             nodes += 1
             if nodes > _MOST_NODES:
                 raise _refuse(file, f"too many entries; the limit is {_MOST_NODES}", mark, "", first)
             if event.anchor is not None:
                 raise _refuse(file, "a YAML anchor", mark, "text that begins with & must be in quotes", first)
             if event.tag is not None:
-                key = stack[-1][2][0] if stack[-1][2] else ""
-                raise _refuse(
-                    file, f"a YAML tag{f' on {key}' if key else ''}", mark, "tags are not read here; write the value as text", first
-                )
-            if isinstance(event, yaml.ScalarEvent):
-                if len(event.value) > _MOST_SCALAR:
-                    key = ".".join(stack[-1][2][:1]) or "a value"
-                    raise _refuse(file, f"{key} is too long: the limit is {_MOST_SCALAR} characters", mark, "", first)
-                plain = event.style is None or event.style == ""
-                value: Any = Plain(event.value) if plain else Quoted(event.value)
-                is_key = isinstance(stack[-1][0], dict) and not stack[-1][2]
-                if plain and event.value in ("", "~", "null", "Null", "NULL") and not is_key:
-                    value = None
-                put(value, mark)
+                of = f" on {key}" if key else ""
+                raise _refuse(file, f"a YAML tag{of}", mark, "tags are not read here; write the value as text", first)
+            value: Any
+            is_key = key is None and type(here) is dict
+            if kind is scalar:
+                text = event.value
+                if len(text) > _MOST_SCALAR:
+                    raise _refuse(file, f"{key or 'a value'} is too long: the limit is {_MOST_SCALAR} characters", mark, "", first)
+                if event.style:
+                    value = Quoted(text)
+                else:
+                    value = None if text in _NOTHING and not is_key else Plain(text)
             else:
-                if len(stack) > _MOST_DEPTH:
+                if len(stack) >= _MOST_DEPTH:
                     raise _refuse(file, "nested too deep", mark, "", first)
-                container: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-                stack.append((container, put(container, mark), []))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            stack.pop()
+                value = {} if kind is mapping else []
+            place = mark.line + 1, mark.column + 1
+            if is_key:
+                if kind is not scalar:
+                    raise _refuse(file, "a key must be text", mark, "", first)
+                if value in here:
+                    raise _refuse(file, f"duplicate key {value}", mark, "each key once: the second would silently win", first)
+                key = str(value)
+                keys[(*path, key)] = place
+                here[key] = None
+                continue
+            if type(here) is dict:
+                inner: Path = (*path, key)  # type: ignore[arg-type]
+                here[key] = value
+                key = None
+            else:
+                inner = () if here is root else (*path, len(here))
+                here.append(value)
+            values[inner] = place
+            if kind is not scalar:
+                stack.append((here, path))
+                waiting.append(key)
+                here, path, key = value, inner, None
+        elif kind is yaml.AliasEvent:
+            raise _refuse(file, "a YAML alias", mark, 'text that begins with * must be in quotes: "**/x"', first)
+        elif kind is yaml.DocumentStartEvent:
+            documents += 1
+            if documents > 1:
+                raise _refuse(file, "a second document, or text after the end of the first", mark, "keep one document", first)
+            if event.tags or event.version:
+                raise _refuse(file, "a YAML directive", mark, "take the % line out", first)
     if not root:
         raise DeclarationError(Fault("the file is empty; a mapping is due", Location(file, 1 + first, 1)))
     return root[0]

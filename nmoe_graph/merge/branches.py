@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import SnapshotError
+from ..git.merging import Crossed
 from ..git.objects import Entry
 from ..git.patch import patch_id
 from ..git.program import run_git
 from ..git.repository import Repository
 from ..store.memo import SqliteMemo
 
-__all__ = ["Branch", "Branches", "CONTRACT", "SQUASHED"]
+__all__ = ["Branch", "Branches", "CONTRACT", "OwnWork", "SQUASHED"]
 
 #: Trailers of a landing: which contract it is, and the commit that was squashed.
 CONTRACT, SQUASHED = "Contract", "Squashed-Head"
@@ -25,7 +26,7 @@ _MOST_OWN = 200  # commits of one branch that are looked through for the work of
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch: its head, the tree of that, and the tree where its own work begins.  `stands_on` names whose work that is."""
+    """A branch: its head, the tree of that, and the tree where it left the base."""
 
     ref: str  # "" where it was given as a commit
     head: str
@@ -33,6 +34,18 @@ class Branch:
     fork: str
     fork_tree: str
     paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWork:
+    """Where a branch's own work begins: the trees that it grew from, mostly one, and the contracts whose work is in them.
+
+    `crossed` is set where there are more: the commits on either side, of which git finds what to merge first.
+    """
+
+    trees: tuple[str, ...]
+    on: tuple[str, ...] = ()
+    crossed: Crossed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +166,58 @@ class Branches:
 
     # -- where a child's own work begins ---------------------------------------------------------------------------------------
 
-    def own_work_begins(self, branch: Branch, parents: Sequence[str], others: Mapping[str, Branch]) -> tuple[str, str]:
-        """The tree on which a branch's own work was made, and the contract whose work that is ("": where it left the base).
+    def own_work(self, branch: Branch, parents: Sequence[str], others: Mapping[str, Branch]) -> OwnWork:
+        """Where a branch's own work begins.
 
         A branch that was cut from another's branch carries that one's commits.  Once the other is squashed they are not in the
-        history of the base, and would be merged again.  `parents` are in landing order.
+        history of the base, and would be merged again.  So the squash counts as what it means, a merge of the other's head;
+        where the other grew after the branch was cut, or the branch took in the base since, that still finds what is common.
+        `parents` are in landing order.
         """
-        for parent in reversed(parents):
-            for head in self._heads_of(parent, others):
-                if head in (branch.head, branch.fork) or not self.is_ancestor(head, branch.head):
-                    continue
-                if not self.is_ancestor(head, self.base):
-                    return self._repository.objects.commit_fields(head)[0], parent
-        for parent in reversed(parents):
-            tree = self._same_patch(branch, parent)
-            if tree:
-                return tree, parent
-        return branch.fork_tree, ""
+        stood = [(parent, head) for parent in parents for head in self._heads_of(parent, others) if self._carries(branch, head)]
+        if not stood:
+            for parent in reversed(parents):
+                if commit := self._same_patch(branch, parent):
+                    stood = [(parent, commit)]
+                    break
+        sides = (self.base, *dict.fromkeys(head for _, head in stood))
+        bases = self._merge_bases(branch.head, *sides)
+        trees = tuple(self._repository.objects.commit_fields(base)[0] for base in bases)
+        on = tuple(dict.fromkeys(parent for parent, _ in stood))
+        return OwnWork(trees, on, (sides, branch.head) if len(bases) > 1 else None)
+
+    def own_changes(self, own: OwnWork, branch: Branch) -> list[Change]:
+        """What a branch itself does: against each tree that it grew from, where that is more than one."""
+        first, *more = (self.changes(tree, branch.tree) for tree in own.trees)
+        for others in more:
+            paths = {path for path, _, _ in others}
+            first = [change for change in first if change[0] in paths]
+        return first
+
+    def _carries(self, branch: Branch, head: str) -> bool:
+        """Whether a branch holds commits of another that are not in the history of the base."""
+        try:
+            shared = self.merge_base(head, branch.head)
+        except SnapshotError:
+            return False
+        return not self.is_ancestor(shared, self.base)
+
+    def _merge_bases(self, one: str, *others: str) -> tuple[str, ...]:
+        if len(others) == 2 and self._repository.objects.commit_fields(one)[1] == others[1:]:
+            return others[1:]  # one commit more than what it stands on
+        key = ":".join((one, *others))
+        kept = None if self._repository.shallow else self._memo.get("merge-bases.1", key)
+        if not isinstance(kept, list):
+            kept = list(self._repository.merge_bases(one, *others))
+            self._memo.put("merge-bases.1", key, kept)
+        return tuple(kept)
 
     def _heads_of(self, parent: str, others: Mapping[str, Branch]) -> list[str]:
-        heads = [others[parent].head] if parent in others else []
+        """What of a contract is on the base, or will be: what was squashed, else its branch as it is."""
         landing = self.landings.get(parent)
-        return heads + ([landing.head] if landing and landing.head and self._has(landing.head) else [])
+        if landing and landing.head and self._has(landing.head):
+            return [landing.head]
+        return [others[parent].head] if parent in others else []
 
     def _has(self, commit: str) -> bool:
         try:
@@ -188,7 +231,7 @@ class Branches:
         landing = self.landings.get(parent)
         if landing is None or landing.head or not self._repository.git or not branch.paths:
             return ""
-        kept = self._memo.get("same-patch.1", f"{branch.fork}:{branch.head}:{landing.commit}")
+        kept = self._memo.get("same-patch.2", f"{branch.fork}:{branch.head}:{landing.commit}")
         if isinstance(kept, str):
             return kept
         objects = self._repository.objects
@@ -200,12 +243,12 @@ class Branches:
                 break
             tree, before, _ = objects.commit_fields(commit)
             if commit != branch.head and patch_id(self._repository, branch.fork_tree, tree) == wanted:
-                found = tree
+                found = commit
                 break
             if not before:
                 break
             commit = before[0]
-        self._memo.put("same-patch.1", f"{branch.fork}:{branch.head}:{landing.commit}", found)
+        self._memo.put("same-patch.2", f"{branch.fork}:{branch.head}:{landing.commit}", found)
         return found
 
 

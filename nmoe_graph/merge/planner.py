@@ -49,7 +49,7 @@ from ..plan.risk import PRIORS, posterior
 from ..result import Verdict
 from ..store.local import Store
 from ..store.memo import SqliteMemo
-from .branches import Branch, Branches
+from .branches import Branch, Branches, OwnWork
 from .scope import knob_faults, scope_faults
 
 __all__ = ["CONTROL_PLANE", "MergePlanner", "Wishes"]
@@ -96,8 +96,7 @@ class _Facts:
     """A contract with a branch: what is merged, onto whose work, and how that went."""
 
     branch: Branch
-    fork_tree: str
-    restacked_on: str = ""
+    own: OwnWork
     alone: MergeResult | None = None  # on the base; None where it stands on work that is not there
     exact: bool = True
 
@@ -204,11 +203,14 @@ class MergePlanner:
             branch = branches[contract.issue]
             needs = set(self._needs(contract))
             parents = [one for one in self._order if one in needs]
-            fork_tree, restacked_on = self._branches.own_work_begins(branch, parents, branches)
-            facts = found[contract.issue] = _Facts(branch, fork_tree, restacked_on)
-            if not restacked_on or restacked_on in landed:
-                facts.alone = self._merger.merge(fork_tree, self.base_tree, branch.tree)
+            facts = found[contract.issue] = _Facts(branch, self._branches.own_work(branch, parents, branches))
+            if landed.issuperset(facts.own.on):
+                facts.alone = self._onto(self.base_tree, facts)
         return found
+
+    def _onto(self, tree: str, one: _Facts) -> MergeResult:
+        """A branch's own work merged onto a tree."""
+        return self._merger.merge(one.own.trees[0], tree, one.branch.tree, one.own.crossed)
 
     # -- conflicts -------------------------------------------------------------------------------------------------------------
 
@@ -282,7 +284,7 @@ class MergePlanner:
             if not after[issue] <= set(inside):
                 continue  # what it stands on does not merge
             one = facts[issue]
-            merged = self._merger.merge(one.fork_tree, tree, one.branch.tree)
+            merged = self._onto(tree, one)
             one.exact = merged.exact
             if not merged.conflicts:
                 tree = merged.tree
@@ -306,18 +308,21 @@ class MergePlanner:
         """One contract merged onto another, with what the two stand on."""
         tree = self.base_tree
         for one in self._with_parents(other, facts):
-            merged = self._merger.merge(facts[one].fork_tree, tree, facts[one].branch.tree)
+            merged = self._onto(tree, facts[one])
             if merged.conflicts:
                 break
             tree = merged.tree
-        return self._merger.merge(facts[issue].fork_tree, tree, facts[issue].branch.tree)
+        return self._onto(tree, facts[issue])
 
     def _with_parents(self, issue: str, facts: Mapping[str, _Facts]) -> list[str]:
         """A contract behind those whose work its branch carries."""
-        chain = [issue]
-        while (parent := facts[chain[-1]].restacked_on) and parent in facts and parent not in chain:
-            chain.append(parent)
-        return chain[::-1]
+        found = {issue}
+        pending = [issue]
+        while pending:
+            new = {one for one in facts[pending.pop()].own.on if one in facts} - found
+            found |= new
+            pending += new
+        return [one for one in self._order if one in found]
 
     def _between(self, issue: str, other: str, facts: Mapping[str, _Facts]) -> Conflict:
         return self._conflict((other,), self._together(issue, other, facts))
@@ -435,7 +440,7 @@ class MergePlanner:
 
     def _touched(self, issue: str, one: _Facts) -> frozenset[str]:
         """Gates whose key the contract's own change moves."""
-        pair = (self.base_tree, one.alone.tree) if one.alone and not one.alone.conflicts else (one.fork_tree, one.branch.tree)
+        pair = (self.base_tree, one.alone.tree) if one.alone and not one.alone.conflicts else (one.own.trees[0], one.branch.tree)
         old = self._gates_at(pair[0])
         new = self._gates_at(pair[1], pair[0])
         if old is None or new is None:
@@ -638,7 +643,7 @@ class MergePlanner:
         for issue in ready:
             one = facts[issue]
             inside.append(issue)
-            tree = self._merger.merge(one.fork_tree, tree, one.branch.tree).tree
+            tree = self._onto(tree, one).tree
             trees = [([issue], one.alone.tree)] if one.alone and not one.alone.conflicts else []
             if tree in self._recorded.trees:  # only there can a train's proofs be
                 trees.append((list(inside), tree))
@@ -654,7 +659,7 @@ class MergePlanner:
         found: dict[str, tuple[str, str]] = {}
         tree = self.base_tree
         for issue in order:
-            merged = self._merger.merge(facts[issue].fork_tree, tree, facts[issue].branch.tree)
+            merged = self._onto(tree, facts[issue])
             if merged.conflicts:
                 return None
             facts[issue].exact = merged.exact
@@ -702,7 +707,7 @@ class MergePlanner:
         gates: tuple[GateState, ...] = ()
         if one is not None and status != Status.LANDED:
             gates = self._states(contract, before, after or before, wanted, said)
-        changes = self._branches.changes(one.fork_tree, one.branch.tree) if one else []
+        changes = self._branches.own_changes(one.own, one.branch) if one else []
         scope = scope_faults(contract, changes)
         knobs = knob_faults(contract, changes, self._repository.objects) if one else []
         needs = sorted(self._needs(contract), key=id_order)
@@ -717,7 +722,7 @@ class MergePlanner:
             base_tree=before if status == Status.READY else "",
             strategy=contract.merge_strategy,
             delete_branch=contract.delete_branch,
-            restacked_on=one.restacked_on if one else "",
+            restacked_on=one.own.on[-1] if one and one.own.on else "",
             conflicts=conflicts,
             hotspots=tuple((path, tuple(others)) for path, others in hotspots.items()),
             out_of_scope=tuple(path for path, _ in scope),

@@ -90,7 +90,9 @@ class World:
             for at, touched in enumerate(self.touches)
         ]
         self.risk = [one.risk if breaks else 0.0 for one, breaks in zip(self.candidates, self.breaks, strict=True)]
+        self.doubtful = mask_of(at for at, risk in enumerate(self.risk) if risk > 0)
         self.above = self._closure(self.parents)
+        self.standing = mask_of(at for at, above in enumerate(self.above) if above)
         self.below = [0] * self.size
         for other, above in enumerate(self.above):
             for at in bits(above):
@@ -166,16 +168,20 @@ class World:
         matters = above & before
         for number in bits(needed & self.sensitive):
             matters |= before & (self.touchers[number] | self.needers[number])
-        for at in bits(matters):
+        for at in bits(matters & self.standing):
             matters |= self.above[at] & before
         key = (matters, order)
         known = self._batch_memo.get(key)
         if known is not None:
             return known
         gpu = minutes = 0.0
-        shaky = [at for at in bits(matters) if self.risk[at] > 0]
-        if self.rough or len(shaky) > _MOST_SHAKY:
-            shaky = []  # too many to go through: as if all had landed
+        doubtful = matters & self.doubtful
+        if self.rough or doubtful.bit_count() > _MOST_SHAKY:
+            doubtful = 0  # too many to go through: as if all had landed
+        if not doubtful:
+            known = self._batch_memo[key] = self._expected(matters, order)
+            return known
+        shaky = list(bits(doubtful))
         for bad, chance in self._patterns(shaky):
             landed = mask_of(at for at in bits(matters) if not (self.above[at] | 1 << at) & bad)
             one = self._expected(landed, tuple(at for at in order if not self.above[at] & bad))
