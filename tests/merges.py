@@ -6,8 +6,10 @@ import hashlib
 import random
 import subprocess
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from nmoe_graph.git.objects import EMPTY_TREE, GITLINK, LINK, Entry, Objects, blob_id, tree_bytes, tree_id
 
@@ -45,8 +47,9 @@ class Writer:
         here |= {name: (0o040000, self.tree(inner)) for name, inner in below.items()}
         return self.put(b"tree", tree_bytes(here.items()))
 
-    def commit(self, tree: str, *parents: str) -> str:
-        lines = [f"tree {tree}", *(f"parent {one}" for one in parents), "author a <a> 0 +0000", "committer a <a> 0 +0000", "", "m"]
+    def commit(self, tree: str, *parents: str, when: int = 0) -> str:
+        who = [f"{role} a <a> {when} +0000" for role in ("author", "committer")]
+        lines = [f"tree {tree}", *(f"parent {one}" for one in parents), *who, "", "m"]
         return self.put(b"commit", "\n".join(lines).encode() + b"\n")
 
 
@@ -146,6 +149,13 @@ class Case:
     commits: tuple[str, str, str]
 
 
+class HasCommits(Protocol):
+    """Commits of the base and of the two sides."""
+
+    @property
+    def commits(self) -> tuple[str, str, str]: ...
+
+
 def generated(root: Path, count: int, seed: int, gentle: bool = False) -> list[Case]:
     """`count` merges in a new repository; `gentle` sides change little, so that many are clean."""
     subprocess.run(["git", "init", "-q", str(root)], check=True)
@@ -161,7 +171,7 @@ def generated(root: Path, count: int, seed: int, gentle: bool = False) -> list[C
     return cases
 
 
-def by_git(root: Path, cases: list[Case]) -> list[tuple[bool, str, list[str]]]:
+def by_git(root: Path, cases: Sequence[HasCommits]) -> list[tuple[bool, str, list[str]]]:
     """What git says of each: clean, tree, conflicted paths (branch names in paths made equal to ours)."""
     asked = "".join(f"{case.commits[1]} {case.commits[2]}\n" for case in cases)
     command = ["git", "merge-tree", "--write-tree", "--stdin", "--name-only", "--no-messages"]

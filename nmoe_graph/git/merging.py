@@ -159,6 +159,16 @@ class Merger:
             self._memo[key] = found
         return found
 
+    def merge_heads(self, ours: str, theirs: str) -> MergeResult:
+        """Merge two commits as `git merge` would, with all their merge bases.
+
+        Raises:
+            SnapshotError: they have no common history, or git could not merge at all.
+        """
+        bases = self._repository.merge_bases(theirs, ours)
+        trees = [self._objects.commit_fields(one)[0] for one in (bases[0], ours, theirs)]
+        return self.merge(trees[0], trees[1], trees[2], ((ours,), theirs) if len(bases) > 1 else None)
+
     def _memo_kind(self) -> str:
         return f"merge.2.{self._version or 'none'}"
 

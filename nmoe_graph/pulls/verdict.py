@@ -191,10 +191,8 @@ def _commits(workspace: Asked, contract: Contract | None, commits: PullCommits) 
 
 
 def _merges(repository: Repository, workspace: Asked, commits: PullCommits) -> list[VerifyLine]:
-    fork = repository.merge_base(commits.base, commits.head)
-    trees = [repository.objects.commit_fields(one)[0] for one in (fork, commits.base, commits.head)]
     with Merger(repository, workspace.memo) as merger:
-        merged = merger.merge(trees[0], trees[1], trees[2])
+        merged = merger.merge_heads(commits.base, commits.head)
     if merged.conflicts:
         return [VerifyLine(False, f"it conflicts with its base in {', '.join(merged.conflicts[:8])}")]
     return [VerifyLine(True, "it merges with its base")]

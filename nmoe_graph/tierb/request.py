@@ -167,15 +167,13 @@ def definitions_digest(base: Snapshot, rules: Rules) -> str:
 
 
 def merged_tree(repository: Repository, memo: SqliteMemo, base: str, head: str) -> str:
-    """The tree that GitHub would make of the two: a merge with their common ancestor.
+    """The tree that GitHub would make of the two.
 
     Raises:
         SnapshotError: they conflict, or have no common history.
     """
-    fork = repository.merge_base(base, head)
-    trees = [repository.objects.commit_fields(one)[0] for one in (fork, base, head)]
     with Merger(repository, memo) as merger:
-        found = merger.merge(trees[0], trees[1], trees[2])
+        found = merger.merge_heads(base, head)
         if found.conflicts:
             files = ", ".join(printable(path, limit=100) for path in found.conflicts[:5])
             raise SnapshotError(
