@@ -196,7 +196,7 @@ class Workspace:
         self, label: str, kind: str, old: Analysis, new: Analysis, moved: set[str], paths: Iterable[str]
     ) -> tuple[Change, ...]:
         if kind in ("gate", "action"):
-            found = explain(old.kept_manifest(label), new.kept_manifest(label), paths)
+            found = explain(old.listed_manifest(label), new.listed_manifest(label), paths)
             if found:
                 return found
         before, after = (set(side.table()[label].needs) for side in (old, new))
@@ -206,10 +206,14 @@ class Workspace:
             return (Change(Cause.DEFINITION, " ".join(parts)), *needed)
         if kind in ("files", "python", "toolchain"):
             from .digest.keys import toolchain_parts
+            from .digest.listing import Listing
             from .label import parse_label
 
             one, two = (side.inputs(parse_label(label)) for side in (old, new))
-            says = [{"inputs": [item.row() for item in side.items], "toolchains": toolchain_parts(side)} for side in (one, two)]
+            says = [
+                {"inputs": Listing.of(item.row() for item in side.items), "toolchains": toolchain_parts(side)}
+                for side in (one, two)
+            ]
             return explain(says[0], says[1], paths) or needed or (Change(Cause.DEFINITION),)
         return needed or (Change(Cause.DEFINITION),)
 
@@ -258,10 +262,11 @@ class Workspace:
                 ]
                 if earlier:
                     nearest = max(earlier, key=lambda result: (result.started, result.action_key))
-                    reference = self.memo.get("manifest.key", nearest.action_key)
-                    before = self.memo.get("manifest.2", reference) if isinstance(reference, str) else None
-                    if isinstance(before, dict):
-                        difference_to_nearest = explain(before, manifest)
+                    before = new.manifests.of_key(nearest.action_key)
+                    try:
+                        difference_to_nearest = explain(before, new.listed_manifest(name)) if before else ()
+                    except LookupError:
+                        pass  # chunks of it are no longer kept
         self.memo.flush()
         if report is not None and report.control_plane:
             notes.append(control_words(report.control_plane))

@@ -6,6 +6,7 @@ declaration; what differs is then explained from the kept manifests.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import SnapshotError
 from ..git.snapshot import Snapshot, Watched
 from ..label import Label, parse_label
+from .kept import Manifests
+from .listing import Listing
 from .manifest import action_key, bundle_digest, edited, value_digest
 from .reuse import Moved, Witness, moved
 
@@ -95,7 +98,9 @@ class Analysis:
         self._taken: Table = {}  # rows of another tree that hold here too
         self._table: Table | None = None
         self._values: dict[str, str | None] = {}  # environment variables whose values are in a key of the table
-        self._manifests: dict[str, Any] = {}
+        self.manifests = Manifests(memo)
+        self._listings: dict[str, dict[str, Any]] = {}
+        self._made: dict[Label, dict[str, Any]] = {}  # manifests of which the key was just computed
 
     def consider(self, other: Analysis) -> None:
         """Look at this one first when it comes to taking answers over: it is of a tree that probably differs little."""
@@ -241,7 +246,9 @@ class Analysis:
             self._witnesses[str(label)] = Witness(frozenset(), frozenset()).to_json()  # it asks nothing of the snapshot
             return keys.perf_key(target, self._digests[Label.of_gate(target.compare_gate or "")])
         if isinstance(target, (Gate, Action)):
-            return action_key(keys.action_manifest(target, self.inputs(label)))
+            manifest = keys.action_manifest(target, self.inputs(label))
+            self._made[label] = manifest = {**manifest, "inputs": Listing.of(manifest["inputs"])}
+            return action_key(manifest)
         if isinstance(target, (Files, Python)):
             return keys.leaf_digest(target, self.inputs(label))
         if isinstance(target, Toolchain):
@@ -262,6 +269,11 @@ class Analysis:
         if not isinstance(target, (Gate, Action)) or (isinstance(target, Gate) and target.gate_kind == "perf"):
             return {}
         return keys.action_manifest(target, self.inputs(label))
+
+    def _listed(self, label: Label) -> dict[str, Any]:
+        """The same, with the inputs as a listing."""
+        manifest = self.manifest(label)
+        return {**manifest, "inputs": Listing.of(manifest["inputs"])} if manifest else {}
 
     # -- the table -------------------------------------------------------------------------------------------------------------
 
@@ -307,7 +319,8 @@ class Analysis:
         digest = self.digest(label)
         reference = ""
         if target.kind in ("gate", "action"):
-            reference = self._keep_manifest(self.manifest(label), digest)
+            made = self._made.pop(label, None) or self._listed(label)
+            reference = self.manifests.keep(made, digest) if made else ""
             if self._memo:
                 # A thousand gates' inputs are too much to hold; a build asks again for the few that it runs.
                 self._inputs.pop(label, None)
@@ -387,11 +400,14 @@ class Analysis:
         for label in here:
             row = table[label]
             hits = Witness.hits(witnesses[label], change) if label in witnesses else None
-            manifest = source.manifest_named(row.manifest) if row.manifest and hits is not None else None
-            after = edited(manifest, hits or (), source.snapshot, self.snapshot, self._reader()) if manifest else None
+            manifest = source.manifests.named(row.manifest) if row.manifest and hits is not None else None
+            try:
+                after = edited(manifest, hits or (), source.snapshot, self.snapshot, self._reader()) if manifest else None
+            except LookupError:
+                continue
             if after is not None:
                 key = action_key(after)
-                reference = self._keep_manifest(after, key)
+                reference = self.manifests.keep(after, key)
                 self._taken[label] = Row(row.kind, key, reference, row.timeout_s, row.accept_flaky, row.needs)
                 self._witnesses[label] = witnesses[label]
         for label in here:  # a bundle is its members, which are gates
@@ -402,35 +418,20 @@ class Analysis:
 
     # -- manifests -------------------------------------------------------------------------------------------------------------
 
-    def _keep_manifest(self, manifest: dict[str, Any], key: str) -> str:
-        import json
-
-        text = json.dumps(manifest, sort_keys=True)
-        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        if self._memo:
-            self._memo.put("manifest.2", name, manifest)
-            self._memo.put("manifest.key", key, name)
-        else:
-            self._manifests[name] = manifest
-        return name
-
-    def manifest_named(self, reference: str) -> dict[str, Any] | None:
-        """A manifest that was kept, by the name in its row."""
-        found = self._manifests.get(reference)
-        if found is None and self._memo:
-            found = self._memo.get("manifest.2", reference)
-        return found if isinstance(found, dict) else None
-
-    def kept_manifest(self, label: str) -> dict[str, Any]:
-        """The manifest of a gate or an action of the table; read from the memo where it is there."""
+    def listed_manifest(self, label: str) -> dict[str, Any]:
+        """The manifest of a gate or an action of the table, its inputs a listing; read from the memo where it is there."""
         row = self.table().get(label)
         if row is None or not row.manifest:
             return {}
-        found = self.manifest_named(row.manifest)
-        if found is None:
-            found = self.manifest(parse_label(label))
-        self._manifests[row.manifest] = found
-        return found
+        if row.manifest not in self._listings:
+            anew = functools.cache(lambda: self._listed(parse_label(label)))
+            self._listings[row.manifest] = self.manifests.named(row.manifest, lambda: anew()["inputs"]) or anew()
+        return self._listings[row.manifest]
+
+    def kept_manifest(self, label: str) -> dict[str, Any]:
+        """The same with all rows of its inputs."""
+        found = self.listed_manifest(label)
+        return {**found, "inputs": found["inputs"].rows()} if found else {}
 
 
 class Ruled(Analysis):

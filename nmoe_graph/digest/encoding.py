@@ -14,7 +14,7 @@ import hashlib
 __all__ = ["ENCODING_VERSION", "Value", "digest", "encode"]
 
 #: In every pre-image.  A change of what enters any key, or of how, raises it: old proofs then no longer count.
-ENCODING_VERSION = 1
+ENCODING_VERSION = 2
 
 Value = "None | bool | int | str | bytes | list[Value] | tuple[Value, ...] | dict[str, Value]"
 

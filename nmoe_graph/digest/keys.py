@@ -14,7 +14,8 @@ from ..inputs.gather import Inputs
 from ..label import Label
 from ..model import PERF_ROUNDS, Action, Contract, Files, Gate, Merge, PerfBudget, Python, Toolchain
 from .encoding import digest
-from .manifest import content, value_digest
+from .listing import rows_digest
+from .manifest import value_digest
 
 __all__ = [
     "IN_KEY",
@@ -112,7 +113,7 @@ def perf_contract_key(gate: Gate, before: str, after: str, budget: PerfBudget) -
 
 
 def leaf_digest(target: Files | Python, inputs: Inputs) -> str:
-    return digest(target.kind, {"name": str(target.label), "inputs": content(item.row() for item in inputs.items)})
+    return digest(target.kind, {"name": str(target.label), "inputs": rows_digest(item.row() for item in inputs.items)})
 
 
 _CONTRACT_FIELDS = tuple(field.name for field in dataclasses.fields(Contract))

@@ -2,7 +2,8 @@
 
     command env requires platform gpus toolchains salt expects outs    enter as they are; of a required variable the name, and
                   where it was declared so the digest of its value
-    inputs        rows of path, mode, form, digest | reason, labels that lead there, the input that needs it
+    inputs        rows of path, mode, form, digest | reason, labels that lead there, the input that needs it; in the key as the
+                  digests of their chunks (`listing`)
     whole_tree    why everything counts; luggage
 
 One list feeds the key and the explanation, so they cannot disagree.
@@ -11,13 +12,14 @@ One list feeds the key and the explanation, so they cannot disagree.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from ..git.snapshot import Snapshot
 from .encoding import digest
+from .listing import Listing, rows_digest
 
-__all__ = ["PARTS", "action_key", "bundle_digest", "content", "edited", "value_digest"]
+__all__ = ["PARTS", "action_key", "bundle_digest", "edited", "value_digest"]
 
 PARTS = ("command", "env", "requires", "platform", "gpus", "toolchains", "salt", "expects", "outs")
 
@@ -26,14 +28,11 @@ PARTS = ("command", "env", "requires", "platform", "gpus", "toolchains", "salt",
 _RUN = ("imported", "reached by a dynamic import", "through deps")
 
 
-def content(rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
-    """What of the inputs enters a digest: place, mode, form and content."""
-    return [row[:4] for row in rows]
-
-
 def action_key(manifest: Mapping[str, Any]) -> str:
-    """The digest of an action: equal keys are the same proof."""
-    return digest("action", {**{name: manifest[name] for name in PARTS}, "inputs": content(manifest["inputs"])})
+    """The digest of an action: equal keys are the same proof.  Inputs are rows, or a listing of them."""
+    inputs = manifest["inputs"]
+    digests = inputs.digests() if isinstance(inputs, Listing) else rows_digest(inputs)
+    return digest("action", {**{name: manifest[name] for name in PARTS}, "inputs": digests})
 
 
 def value_digest(name: str) -> str | None:
@@ -62,32 +61,34 @@ def edited(
 
     `paths` are all the paths that differ and that were asked for when the manifest was made, none of them for its bytes alone.
     What inference reads of a file are its import facts, so where these are equal every step of it would be the same.
+    The inputs are a listing, of which only the chunks that change are read.
+
+    Raises:
+        LookupError: such a chunk is no longer kept.
     """
-    moved: dict[str, tuple[str, str]] = {}
-    opened = {row[0] for row in manifest["inputs"] if row[4] not in _RUN and not row[0].endswith(".py")}
+    listing: Listing = manifest["inputs"]
+    rows: dict[str, list[Any]] = {}
+    for row in listing.trees():
+        entry = new.entry(row[0])
+        if entry is None:
+            return None
+        rows[row[0]] = [*row[:3], entry[1], *row[4:]]
     for path in paths:
         before, after = old.entry(path), new.entry(path)
         if before is None or after is None or before[0] != after[0] or before[0] & 0o170000 != 0o100000:
             return None
-        if path not in opened and reader.facts(before[1]) != reader.facts(after[1]):
+        row = listing.get(path)
+        opened = row is not None and row[4] not in _RUN and not path.endswith(".py")
+        if not opened and reader.facts(before[1]) != reader.facts(after[1]):
             return None
-        moved[path] = before[1], after[1]
-    rows = []
-    for row in manifest["inputs"]:
-        path, mode, form, named = row[:4]
-        if form == "tree":
-            entry = new.entry(path)
-            if entry is None:
-                return None
-            named = entry[1]
-        elif path in moved and form != "output":
-            blob_before, blob_after = moved[path]
-            meant = reader.meaning(path, blob_after)
-            if form == "meaning":
-                form, named = ("meaning", meant) if meant else ("bytes", blob_after)
-            elif meant and not reader.meaning(path, blob_before):
-                return None  # it counted by bytes, perhaps only because it could not be read
-            else:
-                named = blob_after
-        rows.append([path, mode, form, named, *row[4:]])
-    return {**manifest, "inputs": rows}
+        if row is None or row[2] in ("tree", "output"):
+            continue
+        form, meant = row[2], reader.meaning(path, after[1])
+        if form == "meaning":
+            form, named = ("meaning", meant) if meant else ("bytes", after[1])
+        elif meant and not reader.meaning(path, before[1]):
+            return None  # it counted by bytes, perhaps only because it could not be read
+        else:
+            named = after[1]
+        rows[path] = [path, row[1], form, named, *row[4:]]
+    return {**manifest, "inputs": listing.with_rows(rows)}

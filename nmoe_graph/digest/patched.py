@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from posixpath import dirname
+from typing import Any
 
 from ..git.objects import Objects
 from ..inputs.files import FileReader
@@ -17,6 +18,7 @@ from ..model import Gate
 from .analysis import Analysis, Row, Table
 from .encoding import ENCODING_VERSION, encode
 from .keys import perf_key
+from .listing import Listing, encoded_digest, encoded_row
 from .manifest import PARTS
 from .reuse import Witness
 
@@ -28,26 +30,34 @@ class _Key:
 
     def __init__(self, manifest: dict[str, object]) -> None:
         parts = {name: manifest[name] for name in (*PARTS, "inputs")}
-        rows = [row[:4] for row in manifest["inputs"]]  # type: ignore[attr-defined]
+        self._chunks: list[tuple[int, list[bytes], bytes]] = []  # where it begins, its rows, its digest
+        self.listed: dict[str, tuple[int, list[Any]]] = {}
+        listing = manifest["inputs"]
+        assert isinstance(listing, Listing)
+        for chunk in listing.chunks:
+            rows = listing.rows_of(chunk)
+            begin = len(self.listed)
+            self.listed |= {row[0]: (begin + at, row) for at, row in enumerate(rows)}
+            self._chunks.append((begin, [encoded_row(row) for row in rows], encode(chunk.digest)))
         head, tail = [b"l3:", encode("nmoe-graph/action"), encode(ENCODING_VERSION), b"m%d:" % len(parts)], list[bytes]()
         out = head
         for key, name in sorted((encode(name), name) for name in parts):
             out.append(key)
             if name == "inputs":
-                out.append(b"l%d:" % len(rows))
+                out.append(b"l%d:" % len(listing.chunks))
                 out = tail
             else:
                 out.append(encode(parts[name]))
         self.head, self.tail = b"".join(head), b"".join(tail)
-        self.rows = [encode(row) for row in rows]
-        self.listed = {row[0]: (at, row) for at, row in enumerate(rows)}
+        self.rows = [row for _, rows, _ in self._chunks for row in rows]
 
     def digest(self, edits: dict[int, bytes]) -> str:
         whole = hashlib.sha256(self.head)
-        for at, row in enumerate(self.rows) if edits else ():
-            whole.update(edits.get(at, row))
-        if not edits:
-            whole.update(b"".join(self.rows))
+        for begin, rows, named in self._chunks:
+            inside = range(begin, begin + len(rows))
+            if edits and any(at in inside for at in edits):
+                named = encode(encoded_digest([edits.get(at, row) for at, row in zip(inside, rows, strict=True)]))
+            whole.update(named)
         whole.update(self.tail)
         return whole.hexdigest()
 
@@ -124,7 +134,7 @@ class Patched:
 
     def _key(self, label: str) -> _Key | None:
         if label not in self._keys:
-            manifest = self._analysis.kept_manifest(label)
+            manifest = self._analysis.listed_manifest(label)
             key = _Key(manifest) if manifest else None
             # The parts must make the key that the analysis made: else nothing here can be trusted.
             self._keys[label] = key if key is not None and key.digest({}) == self._table[label].digest else None
@@ -140,7 +150,7 @@ class Patched:
         found = dict(edits)
         if "" in key.listed:  # the whole tree counts, and still does, since no import changed
             at, row = key.listed[""]
-            return {**found, at: encode([row[0], row[1], row[2], tree])} if row[2] == "tree" else None
+            return {**found, at: encoded_row([row[0], row[1], row[2], tree])} if row[2] == "tree" else None
         for path in hit:
             old, new = changed[path]
             if path not in key.listed:
@@ -150,7 +160,7 @@ class Patched:
             if was is None or now is None or row[2] not in ("meaning", "bytes"):
                 return None
             digest = now if row[2] == "meaning" else new
-            line = encode([row[0], row[1], row[2], digest])
+            line = encoded_row([row[0], row[1], row[2], digest])
             if line == key.rows[at]:
                 found.pop(at, None)
             else:

@@ -6,10 +6,11 @@ A target is affected exactly when its digest differs, so this cannot disagree wi
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..digest.listing import Listing
 from ..errors import Fault
 from .control import ControlChange
 
@@ -157,11 +158,13 @@ def difference(old: Mapping[str, _Row], new: Mapping[str, _Row]) -> list[tuple[s
     return found
 
 
-def _by_path(manifest: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {row[0]: row for row in manifest.get("inputs", ())}
+class _Rows(Protocol):
+    """A manifest's inputs by path (`digest.listing.Listing`)."""
+
+    def get(self, path: str, missing: Any = None) -> Any: ...
 
 
-def way_to(path: str, rows: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+def way_to(path: str, rows: _Rows) -> tuple[str, ...]:
     """The chain from a target to one of its inputs, the target's end first, without the input itself.
 
     `rows` are a manifest's inputs by path: path, mode, form, digest, reason, labels that lead there, the input that needs it.
@@ -192,6 +195,7 @@ _SIMPLE = (
 def explain(old: Mapping[str, Any], new: Mapping[str, Any], tree_paths: Iterable[str] = ()) -> tuple[Change, ...]:
     """Why two manifests of one gate or action give two keys; every difference, definitions first, then inputs by path.
 
+    Inputs are listings; a manifest may be empty.
     `tree_paths` are the paths that differ between the two trees, for inputs that are a whole tree.
     """
     found: list[Change] = []
@@ -204,11 +208,8 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any], tree_paths: Iterable
                     cause, "" if name in ("command", "salt") else name, before=_short(old.get(name)), after=_short(new.get(name))
                 )
             )
-    before, after = _by_path(old), _by_path(new)
-    for path in sorted(before.keys() | after.keys()):
-        one, two = before.get(path), after.get(path)
-        if one is not None and two is not None and one[:4] == two[:4]:
-            continue
+    before, after = (side.get("inputs") or Listing.of(()) for side in (old, new))
+    for path, one, two in before.differing(after):
         row = two or one or []
         via, reason = way_to(path, after if two else before), str(row[4]) if len(row) > 4 else ""
         if row[2] == "tree":

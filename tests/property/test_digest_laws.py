@@ -133,15 +133,15 @@ def test_values_without_a_canonical_form_are_refused() -> None:
 
 
 GOLDEN = [
-    (None, b"n", "ebe8e199abd74c824f68400739f8f3364c07e7ee530e0d9dca703396900644fb"),
-    (True, b"t", "d515e97da6cac286e808a3f5b765d9f67c8ad16086f967b760b837e1b7f5a578"),
-    (-1, b"i-1;", "40e7f2e8e06406f9edfef05d890f1ad2be743ab5e773bf50023f26cfd7cc55e8"),
-    (1.5, b"r0x1.8000000000000p+0;", "b146a2edfddbd9ee511a67236d872850f120b7f90e49da2a752940fe6b794e26"),
-    ("é", b"s2:\xc3\xa9", "c296bbe7e8d805790cfe9a83a7170ebd7439697d4111308eb4917a1b864388fc"),
-    (b"a", b"b1:a", "22a9a6fe73a51ecb63419c040d9a06dbea1444f44aa5fd327dd44b5c1576fc65"),
-    (["1"], b"l1:s1:1", "7b75e5b8bb445d8e782c4835c30dce8530061531d9cd9284eaed7051b2036906"),
-    ({"b": 2, "a": 1}, b"m2:s1:ai1;s1:bi2;", "d61e549c57631dfab8f60815764c161a1bc84535212ad2fb67e000fa1af7f616"),
-    ({"a": {"b": [None]}}, b"m1:s1:am1:s1:bl1:n", "72171b4946aa173afe96321ccd96b3b5d48079e03268f1b1c17f629873ed9cb9"),
+    (None, b"n", "659d5655fb4c10ca174d17f0bb029e7206987f27e9bdc999d0ccf5db6bd840e5"),
+    (True, b"t", "0fc2b07e509d7a81d513c340e2478fe05bb00809ac49e15e4b00cf665c0d524c"),
+    (-1, b"i-1;", "1b1a1d498d713f8da7f0769cce97a16596666e5ba125db0a479ffb42068eb5ac"),
+    (1.5, b"r0x1.8000000000000p+0;", "ac45090a6d397466728ba24c3d1cf0467728cdee409b6ec6a368aa7958190568"),
+    ("é", b"s2:\xc3\xa9", "d16900ccdfc6e3be0337355b7db7a7333182ced6a898054efddd48121ad8d539"),
+    (b"a", b"b1:a", "c40351a1a8a111282eb3080c3f84f1992e936701bda596ed74c3bae244f81e2b"),
+    (["1"], b"l1:s1:1", "e379690698005f22e498da372a17992c4502e1d256b4c4bd6b5c66dbc3e4bea5"),
+    ({"b": 2, "a": 1}, b"m2:s1:ai1;s1:bi2;", "963407391458006d57d26434eb071367fcec4a070d37f39b7ab4df5073341af1"),
+    ({"a": {"b": [None]}}, b"m1:s1:am1:s1:bl1:n", "c0dab866935846ce14baa67564c9276264e28d5cef86faf9ea1d052dc952106e"),
 ]
 
 
