@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SnapshotError
-from ..git.snapshot import Snapshot, Watched
+from ..git.snapshot import Snapshot, Trace, Watched
 from ..label import Label, parse_label
 from .kept import Manifests
 from .listing import Listing
@@ -397,19 +397,22 @@ class Analysis:
         makers = {label for label in stale if table[label].kind == "action"}
         makers = {label for label, row in table.items() if not makers.isdisjoint(row.needs)}
         here = sorted(stale - _and_who_needs(redeclared | makers, table))
+        reader = self._reader()
+        grower = _Grower(self.snapshot, reader)
         for label in here:
             row = table[label]
             hits = Witness.hits(witnesses[label], change) if label in witnesses else None
             manifest = source.manifests.named(row.manifest) if row.manifest and hits is not None else None
+            grower.trace = None
             try:
-                after = edited(manifest, hits or (), source.snapshot, self.snapshot, self._reader()) if manifest else None
+                after = edited(manifest, hits or (), source.snapshot, self.snapshot, reader, grower) if manifest else None
             except LookupError:
                 continue
             if after is not None:
                 key = action_key(after)
                 reference = self.manifests.keep(after, key)
                 self._taken[label] = Row(row.kind, key, reference, row.timeout_s, row.accept_flaky, row.needs)
-                self._witnesses[label] = witnesses[label]
+                self._witnesses[label] = grower.also_asked(witnesses[label])
         for label in here:  # a bundle is its members, which are gates
             row = table[label]
             if row.kind == "bundle" and all(one in self._taken for one in row.needs):
@@ -432,6 +435,36 @@ class Analysis:
         """The same with all rows of its inputs."""
         found = self.listed_manifest(label)
         return {**found, "inputs": found["inputs"].rows()} if found else {}
+
+
+class _Grower:
+    """Follows imports that came in, for one target after another; what was found out about a file serves all of them."""
+
+    def __init__(self, snapshot: Snapshot, reader: Any) -> None:
+        self._snapshot, self._reader = snapshot, reader
+        self._world: Any = None
+        self.trace: Trace | None = None  # what was asked of the snapshot for the last target
+
+    def __call__(self, search: Sequence[Any], rows: Listing, more: Mapping[str, Any]) -> Mapping[str, tuple[int, str, str]] | None:
+        from ..inputs.closure import World
+        from ..inputs.growth import added_imports, grown
+        from ..inputs.project import Project
+
+        added = {path: imports for path, facts in more.items() if (imports := added_imports(*facts)) is not None}
+        if len(added) < len(more):
+            return None
+        if self._world is None:
+            here = self._snapshot
+            self._world = World(Watched(here.objects, here.tree, here.name, here.commit), self._reader, Project())
+        with self._world.snapshot.record() as self.trace:
+            return grown(search, rows, added, self._world)
+
+    def also_asked(self, kept: Any) -> Any:
+        """A witness, with what was asked for the last target."""
+        if self.trace is None:
+            return kept
+        asked = Witness.of(self.trace).to_json()
+        return [sorted({*one, *two}) for one, two in zip(kept, asked, strict=True)]
 
 
 class Ruled(Analysis):

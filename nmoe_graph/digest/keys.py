@@ -76,6 +76,7 @@ def action_manifest(what: Gate | Action, inputs: Inputs) -> dict[str, Any]:
         "outs": [] if gate else sorted(what.outs) if isinstance(what, Action) else [],
         "inputs": [item.row() for item in inputs.items],
         "whole_tree": inputs.whole_tree,
+        "search": [list(inputs.search[0]), *inputs.search[1:]] if inputs.search else None,
     }
 
 

@@ -5,6 +5,7 @@
     inputs        rows of path, mode, form, digest | reason, labels that lead there, the input that needs it; in the key as the
                   digests of their chunks (`listing`)
     whole_tree    why everything counts; luggage
+    search        where the one program that is followed looks for modules, for `inputs.growth`; luggage
 
 One list feeds the key and the explanation, so they cannot disagree.
 """
@@ -12,7 +13,7 @@ One list feeds the key and the explanation, so they cannot disagree.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..git.snapshot import Snapshot
@@ -55,12 +56,18 @@ class Reader(Protocol):
 
 
 def edited(
-    manifest: Mapping[str, Any], paths: Iterable[str], old: Snapshot, new: Snapshot, reader: Reader
+    manifest: Mapping[str, Any],
+    paths: Iterable[str],
+    old: Snapshot,
+    new: Snapshot,
+    reader: Reader,
+    grow: Callable[[Sequence[Any], Listing, Mapping[str, Any]], Mapping[str, tuple[int, str, str]] | None],
 ) -> dict[str, Any] | None:
-    """The manifest at `new`, where the trees differ for it only in edits that change no import; else None.
+    """The manifest at `new`, where the trees differ for it only in edits that take no import away; else None.
 
     `paths` are all the paths that differ and that were asked for when the manifest was made, none of them for its bytes alone.
     What inference reads of a file are its import facts, so where these are equal every step of it would be the same.
+    Where a file imports more than before, `grow` follows what is new (`inputs.growth`).
     The inputs are a listing, of which only the chunks that change are read.
 
     Raises:
@@ -68,6 +75,7 @@ def edited(
     """
     listing: Listing = manifest["inputs"]
     rows: dict[str, list[Any]] = {}
+    more: dict[str, Any] = {}
     for row in listing.trees():
         entry = new.entry(row[0])
         if entry is None:
@@ -79,8 +87,10 @@ def edited(
             return None
         row = listing.get(path)
         opened = row is not None and row[4] not in _RUN and not path.endswith(".py")
-        if not opened and reader.facts(before[1]) != reader.facts(after[1]):
-            return None
+        if not opened and (facts := (reader.facts(before[1]), reader.facts(after[1])))[0] != facts[1]:
+            if manifest["search"] is None or row is None or row[2] != "meaning":
+                return None
+            more[path] = facts
         if row is None or row[2] in ("tree", "output"):
             continue
         form, meant = row[2], reader.meaning(path, after[1])
@@ -91,4 +101,13 @@ def edited(
         else:
             named = after[1]
         rows[path] = [path, row[1], form, named, *row[4:]]
+    if more:
+        came = grow(manifest["search"], listing, more)
+        if came is None:
+            return None
+        for path, (mode, blob, parent) in came.items():
+            held = rows.get(path) or listing.get(path)
+            meant = reader.meaning(path, blob)
+            form, named = ("meaning", meant) if meant else ("bytes", blob)
+            rows[path] = [*held[:6], parent] if held else [path, mode, form, named, "imported", [], parent]
     return {**manifest, "inputs": listing.with_rows(rows)}

@@ -9,7 +9,6 @@ Where the order of sys.path is not certain (pytest inserts folders, programs cha
 from __future__ import annotations
 
 import posixpath
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -43,7 +42,8 @@ class Start:
 
 @dataclass(slots=True)
 class Closure:
-    """`via[path]` is the file (or "" for the command itself) that first needs the path: a shortest chain, by breadth."""
+    """`via[path]` is the file (or "" for the command itself) that needs the path: a shortest chain, and of those that are equally
+    long the one whose last file comes first by path."""
 
     via: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)  # of these, what is opened and not imported: how it is known
@@ -51,6 +51,8 @@ class Closure:
     outputs: set[str] = field(default_factory=set)  # files that actions make and that are imported
     anything: str = ""  # why every file counts, in words
     widened: dict[str, str] = field(default_factory=dict)  # package folder -> file whose dynamic import reaches all of it
+    roots: tuple[str, ...] = ()  # where modules were looked for
+    any_order: bool = False
 
 
 @dataclass(slots=True)
@@ -472,6 +474,7 @@ def close_over(world: World, start: Start, outputs: Collection[str] = ()) -> Clo
     while True:
         closure, more = _close(world, start, roots, any_order, outputs)
         if set(more) <= set(roots):
+            closure.roots, closure.any_order = roots, any_order
             return closure
         roots, any_order = tuple(dict.fromkeys([*roots, *sorted(more)])), True
 
@@ -483,7 +486,7 @@ def _close(
     resolver = _Resolver(world, roots, any_order, outputs)
     follower = _Follower(world, resolver, start.cwd)
     closure = Closure()
-    pending: deque[str] = deque()
+    pending: list[str] = []
     more: set[str] = set()
 
     def add(path: str, via: str) -> None:
@@ -535,6 +538,10 @@ def _close(
         follower.want_below(silent, below)
     merge(silent, "")
     while pending and not closure.anything:
-        path = pending.popleft()
-        merge(follower.known_step(path), path)
+        level = sorted(pending)
+        pending.clear()
+        for path in level:
+            merge(follower.known_step(path), path)
+            if closure.anything:
+                break
     return closure, more

@@ -81,6 +81,7 @@ class Inputs:
     own_modules: tuple[str, ...] = ()
     toolchains: tuple[Toolchain, ...] = ()
     locks: tuple[tuple[str, str], ...] = ()  # lock file -> blob id
+    search: tuple[tuple[str, ...], bool, str] | None = None  # see `growth`; None where more than one program is followed
 
     def by_path(self) -> dict[str, Input]:
         return {item.path: item for item in self.items}
@@ -95,6 +96,7 @@ class _Collection:
         self.outputs: dict[str, Input] = {}
         self.meaning: set[str] = set()
         self.unbounded = ""  # why everything counts, where a dependency says so
+        self.searches: list[tuple[tuple[str, ...], bool, str] | None] = []  # of each program that is followed
 
     def leaf(
         self, path: str, mode: int, blob: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, parent: str = ""
@@ -260,6 +262,7 @@ class Gatherer:
                     self._world, Start(("", *((label.package,) if label.package else ())), (target.module,), cwd=label.package)
                 )
                 into.unbounded = into.unbounded or closure.anything
+                into.searches.append(None)
                 for path in closure.via:
                     entry = self._snapshot.entry(path)
                     if entry:
@@ -313,6 +316,7 @@ class Gatherer:
         into.meaning.update(files)
         closure = close_over(self._world, start, into.outputs.keys())
         self._take(into, closure)
+        into.searches.append(_search(closure, program.cwd))
         return closure
 
     # -- whole targets ---------------------------------------------------------------------------------------------------------
@@ -408,6 +412,7 @@ class Gatherer:
         for program in reads.programs:
             if program.how == "compileall":
                 self._take(into, close_over(self._world, Start(program.roots, optional=_startup(program))))
+                into.searches.append(None)
                 for path in program.paths:
                     found = [row for row in self._snapshot.walk(path) if row[0].endswith(".py")]
                     for leaf, mode, blob in found:
@@ -444,6 +449,7 @@ class Gatherer:
             own |= closure.unresolved & self._own_names
             anything = anything or closure.anything
             self._take(into, closure)
+            into.searches.append(_search(closure, program.cwd))
         exact_reader = bool(reads.exact_words) or bool(reads.not_understood)
         for path in reads.words:
             into.path(path, Reason.NAMED, exact=path.endswith((".py", ".pyi")))
@@ -471,7 +477,14 @@ class Gatherer:
             if exact_reader:
                 into.meaning.clear()
             items = into.items(data_by_meaning=bool(reads.programs) and not exact_reader, all_exact=exact)
-        return Inputs(items, tuple(problems), whole, tuple(warnings), tuple(sorted(own)))
+        alone = len(into.searches) == 1 and not whole and not outputs and all(item.mode != LINK for item in items)
+        search = into.searches[0] if alone else None
+        return Inputs(items, tuple(problems), whole, tuple(warnings), tuple(sorted(own)), search=search)
+
+
+def _search(closure: Closure, cwd: str) -> tuple[tuple[str, ...], bool, str] | None:
+    """Where a program looks for modules, if what it imports can be told from its single files."""
+    return None if closure.widened or closure.anything or closure.outputs else (closure.roots, closure.any_order, cwd)
 
 
 def _startup(program: Program) -> tuple[str, ...]:
