@@ -666,7 +666,7 @@ class Workspace:
         """Pull requests: opened from what is proven, held against what counts."""
         from .pulls.desk import PullDesk
 
-        return PullDesk(self, lambda: self.github(remote, repository), remote)
+        return PullDesk(self, lambda: self.github(remote, repository), remote, lambda words: self.say(words))
 
     def tier_b(self, remote: str = "origin", repository: str | None = None) -> TierBDesk:
         """Tier B on GitHub's runners: asked for, approved, carried out, judged."""

@@ -12,7 +12,7 @@ VERBS = {
     "affected": ("affected", "what a diff invalidates, and why"),
     "why": ("why", "why a target is affected, or why it is not proven"),
     "plan-merges": ("plan_merges", "the order in which contracts can land, and what really conflicts"),
-    "merge": ("merge", "land contracts on a local branch, once all that they need is proven"),
+    "merge": ("merge", "land contracts, on a local branch or on GitHub, once all that they need is proven"),
     "graph": ("graph", "the graph as text, JSON, DOT or Mermaid"),
     "query": ("query", "deps, rdeps, or all targets that match"),
     "results": ("results", "what is proven, by label or by commit; gc, verify, export, import, push, pull"),
@@ -106,6 +106,9 @@ def make_parser() -> argparse.ArgumentParser:
     merge.add_argument("--prove", action="store_true", help="first run the gates that lack a proof at the tree to land")
     merge.add_argument("--branch", action="append", default=[], metavar="ID=REF", help="take this ref for a contract")
     merge.add_argument("--base", metavar="BRANCH", help="the local branch to land on (default: that of the workspace's base)")
+
+    merge.add_argument("--github", action="store_true", help="land the pull requests on GitHub instead of a local branch")
+    _github(merge)
 
     graph = verb("graph", ("text", "json", "dot", "mermaid", "label"))
     graph.add_argument("labels", nargs="*", metavar="LABEL", help="only these and what they need (default: everything)")

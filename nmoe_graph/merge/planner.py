@@ -161,6 +161,10 @@ class MergePlanner:
             )
         return found
 
+    def contracts(self) -> tuple[Contract, ...]:
+        """All contracts that are planned with."""
+        return tuple(self._contracts.values())
+
     @property
     def landed(self) -> set[str]:
         return self._branches.landings.keys() & self._contracts.keys()

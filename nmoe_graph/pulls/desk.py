@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..attest import evidence
+from ..answers import MergeReport
 from ..attest.block import AttestReport, contract_of
-from ..attest.evidence import Evidence
 from ..errors import UsageError, printable
 from ..forge.records import Pull
-from ..forge.where import Where
 from ..git.synced import read_synced, synced_issues
 from ..model import Contract
-from . import comments
+from . import comments, landing
 from .body import first_body, issue_of_title, pull_title, with_block
 from .commits import PullCommits, bring, push_branch
+from .landing import HubLander
 from .verdict import PullReport, contract_named, judge_pull
 
 __all__ = ["Asked", "Forge", "PullDesk", "PullMade"]
@@ -24,22 +23,14 @@ __all__ = ["Asked", "Forge", "PullDesk", "PullMade"]
 CHECK = "nmoe-graph / contract"
 
 
-class Asked(evidence.Asked, Protocol):
+class Asked(landing.Asked, Protocol):
     """What is asked of the workspace."""
-
-    def evidence(self, base: str | None = None) -> Evidence: ...
 
     def attest(self, contract: str, at: str | None = None, base: str | None = None) -> AttestReport: ...
 
 
-class Forge(comments.Forge, Protocol):
+class Forge(comments.Forge, landing.Forge, Protocol):
     """What is asked of GitHub."""
-
-    where: Where
-
-    def pull(self, number: int) -> Pull: ...
-
-    def pulls(self, *, state: str = "open", head: str = "", base: str = "") -> tuple[Pull, ...]: ...
 
     def create_pull(self, title: str, body: str, head: str, base: str, draft: bool = False) -> Pull: ...
 
@@ -78,7 +69,14 @@ class PullMade:
 class PullDesk:
     """`github` makes the forge when it is first needed; `remote` is where its branches are fetched from and pushed to."""
 
-    def __init__(self, workspace: Asked, github: Callable[[], Forge], remote: str = "origin") -> None:
+    def __init__(
+        self,
+        workspace: Asked,
+        github: Callable[[], Forge],
+        remote: str = "origin",
+        say: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self._say = say
         self._workspace, self._repository, self._remote = workspace, workspace.repository, remote
         self._github = github
 
@@ -147,6 +145,16 @@ class PullDesk:
             return PullMade(contract.issue, pull.number, pull.url, report.commit, "unchanged", (), report.notes)
         forge.update_pull(pull.number, title=title, body=body)
         return PullMade(contract.issue, pull.number, pull.url, report.commit, "updated", (), report.notes)
+
+    # -- landed ----------------------------------------------------------------------------------------------------------------
+
+    def land(self, wanted: Sequence[str] = (), *, dry_run: bool = False) -> MergeReport:
+        """Land contracts through their pull requests; see `landing`.
+
+        Raises:
+            UsageError, SnapshotError, DeclarationError, HostError: there is no such contract, or GitHub cannot be asked.
+        """
+        return HubLander(self._workspace, self._github, self._remote, self._say).land(wanted, dry_run=dry_run)
 
     # -- judged ----------------------------------------------------------------------------------------------------------------
 

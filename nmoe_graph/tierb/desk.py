@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ..attest import evidence
 from ..attest.evidence import Evidence
 from ..attest.making import Signing
+from ..attest.states import GateState, states
 from ..errors import HostError, NmoeGraphError, UsageError, printable
 from ..forge.archive import read_archive
 from ..forge.records import Artifact, Pull, Run
@@ -22,7 +23,6 @@ from ..git.exchange import pull as pull_ledger
 from ..git.exchange import push as push_ledger
 from ..git.ledger import Ledger
 from ..git.program import transport_environment
-from ..git.repository import Repository
 from ..git.snapshot import Snapshot
 from ..markdown import Markdown, block, code, document, link
 from ..markdown import table as markdown_table
@@ -36,7 +36,7 @@ from .job import JobReport, check_ancestor, log_name, run_job
 from .journal import Journal
 from .judge import read_claims, sign_claims
 from .request import Request, gates_of, merge_commit, request_from
-from .resolve import GateState, Resolved, assert_request, resolve, states
+from .resolve import Resolved, assert_request, resolve
 
 __all__ = ["Asked", "Forge", "TierBDesk", "TierBReport"]
 
@@ -453,10 +453,3 @@ def _credentials(token: str) -> Iterator[None]:
         finally:
             for name, value in before.items():
                 os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-
-def open_pull_of(forge: Forge, repository: Repository, branch: str) -> Pull | None:
-    """The open pull request of a branch of this repository; None where there is none."""
-    here = f"{forge.where.owner}/{forge.where.name}".casefold()
-    found = [one for one in forge.pulls(state="open", head=branch) if one.head_ref == branch and one.head_repo.casefold() == here]
-    return found[0] if found else None

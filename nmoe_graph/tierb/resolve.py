@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..attest.block import contract_of
 from ..attest.evidence import Asked, Evidence
-from ..attest.perf import perf_line
+from ..attest.states import GateState, states
 from ..errors import UsageError
 from ..forge.records import Pull
-from ..model import Contract, Gate
+from ..model import Contract
 from ..plan.control import control_plane, control_words
 from ..pulls.commits import PullCommits
 from ..pulls.verdict import contract_named
 from .request import Request, definitions_digest, gates_of, merge_commit, merged_tree, names_of
 
-__all__ = ["GateState", "Resolved", "assert_request", "resolve", "states"]
-
-
-@dataclass(frozen=True, slots=True)
-class GateState:
-    """A gate of a request at the merge: whether it is proven, by whose word, and else why not."""
-
-    gate: str
-    tier: str
-    proven: bool
-    by: str
-    duration_s: float = 0.0
-    metrics: tuple[tuple[str, float], ...] = ()  # name and p50 (the upper median)
-    key: str = ""
+__all__ = ["Resolved", "assert_request", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -41,31 +27,6 @@ class Resolved:
     commit: str
     gates: tuple[GateState, ...]
     control: str  # what of the change judges it, in words; "" for nothing
-
-
-def states(evidence: Evidence, gates: Sequence[Gate], contract: Contract, commit: str) -> tuple[GateState, ...]:
-    """What is proven of gates at a commit, by the rules of the base."""
-    from ..metrics import p50
-
-    found = []
-    for gate in gates:
-        if gate.gate_kind == "perf":
-            if contract.perf is None or contract.perf.gate != gate.gate_id:
-                found.append(GateState(gate.gate_id, gate.tier, False, f"contract {contract.issue} has no budget for it"))
-                continue
-            line, why = perf_line(evidence, contract, commit)
-            proven = line is not None and line.passes
-            metrics = ((line.metric, line.result),) if line is not None else ()
-            found.append(GateState(gate.gate_id, gate.tier, proven, line.reason if line is not None else why, 0.0, metrics))
-            continue
-        key, _ = evidence.key(gate, commit)
-        proof, refused = evidence.proof(gate, commit)
-        if proof is None:
-            found.append(GateState(gate.gate_id, gate.tier, False, "; ".join(refused[:3]), key=key))
-            continue
-        samples = tuple((name, p50(values)) for name, values in sorted(proof.result.metrics.items()) if values)
-        found.append(GateState(gate.gate_id, gate.tier, True, proof.by, proof.result.duration_s, samples, key))
-    return tuple(found)
 
 
 def resolve(workspace: Asked, evidence: Evidence, pull: Pull, commits: PullCommits, bundle: str, gate: str) -> Resolved:

@@ -14,6 +14,7 @@ from nmoe_graph.forge.where import Where
 
 from .double import MAINTAINER, Double
 from .double_git import Bare
+from .site import Site, made_site
 
 
 @pytest.fixture
@@ -60,3 +61,9 @@ def bare(github: Double, tmp_path: Path) -> Bare:
     github.attach(path)
     made.write("main", {"a.txt": "one\n"}, "begin")
     return made
+
+
+@pytest.fixture
+def site(github: Double, bare: Bare, client: Callable[..., GitHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A repository with gates of both tiers, and a pull request of contract 01; see `site`."""
+    return made_site(github, bare, client, tmp_path, monkeypatch)
