@@ -225,6 +225,7 @@ class WorkspaceDecl:
     base: tuple[str, ...] = ()
     gates: str | None = None
     contracts: tuple[str, ...] = ()
+    executors: tuple[tuple[str, str], ...] = ()  # platform -> where gates run that need it and do not find it here
     at: Location | None = field(default=None, compare=False)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .digest.analysis import Analysis, Table
-from .errors import DeclarationError, Fault, SnapshotError, UsageError
+from .errors import DeclarationError, Fault, HostError, SnapshotError, UsageError
 from .git.refs import CONTRACTS_REF, has_ledger, read_ref
 from .git.repository import Repository
 from .git.snapshot import Snapshot
@@ -338,8 +338,12 @@ class Workspace:
         use_cache: bool = True,
         events: Events | None = None,
         trusted: str | None = None,
+        executor: str | None = None,
     ) -> BuildReport:
         """Prove gates: what is proven is taken from the store, the rest runs here if this machine can.
+
+        What it cannot run is proven by `executor` ("github": on the runners, for the pull request of the commit), or by the one
+        that `[workspace] executors` names for the gate's platform; "local" asks nobody.
 
         With `trusted`, a ref, the inputs are those of `at` and every definition is that commit's: nothing that the change says of
         gates, bundles, toolchains or contracts counts, and the engine that runs must not be the change's own.
@@ -347,10 +351,45 @@ class Workspace:
         Raises:
             DeclarationError, UsageError, SnapshotError, HostError: nothing was run.
         """
+        analysis = self.analysis(at)
+        report = self._build_here(labels, at, analysis, keep_going, jobs, dry_run, use_cache, events, trusted)
+        if executor == "local" or dry_run or trusted is not None or isinstance(at, Snapshot):
+            return report
+        from .tierb.executor import elsewhere, prove_elsewhere, unreached
+
+        named = dict(analysis.graph.workspace.executors)
+        left = [one for one in elsewhere(report) if executor or getattr(self._target(one.label, analysis), "arch", "") in named]
+        if not left:
+            return report
+        try:
+            prove_elsewhere(self, self.tier_b(), self.github, left, at)
+        except (HostError, UsageError) as error:
+            if executor is not None:
+                raise
+            return unreached(report, error.faults[0].what)
+        self._store = self._shared = None  # what came home is looked up anew
+        return self._build_here(labels, at, analysis, keep_going, jobs, dry_run, True, events, trusted)
+
+    def _target(self, label: str, analysis: Analysis) -> Any:
+        from .label import parse_label
+
+        return analysis.graph.targets.get(parse_label(label))
+
+    def _build_here(
+        self,
+        labels: Sequence[str] | str,
+        at: str | Snapshot | None,
+        analysis: Analysis,
+        keep_going: bool,
+        jobs: int | None,
+        dry_run: bool,
+        use_cache: bool,
+        events: Events | None,
+        trusted: str | None,
+    ) -> BuildReport:
         from .execute.build import Builder
         from .execute.perf import PerfJudge
 
-        analysis = self.analysis(at)
         control: tuple[ControlChange, ...] = ()
         if trusted is not None:
             analysis, control = self._ruled(analysis, trusted)

@@ -9,11 +9,13 @@ from ..errors import printable
 from ..plan.control import control_words
 from ..report.console import build_text, json_text, short, show
 from ..report.progress import progress
+from ..safe import redact
 from ..workspace import Workspace
 
 
 def run(options: argparse.Namespace) -> int:
     workspace = Workspace.open(options.directory)
+    workspace.say = lambda words: print(printable(redact(words), limit=400), file=sys.stderr)  # noqa: T201
     with progress() as events:
         report = workspace.build(
             options.labels,
@@ -24,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
             use_cache=not options.no_cache,
             events=events,
             trusted=options.trusted,
+            executor=options.executor,
         )
     show(json_text(report.to_dict()) if options.format == "json" else build_text(report))
     if report.control_plane:

@@ -65,6 +65,12 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("--keep-going", "-k", action="store_true", help="go on after a failure")
     build.add_argument("--jobs", "-j", type=_positive, metavar="N", help="gates at once (default: up to 4)")
     build.add_argument("--dry-run", "-n", action="store_true", help="say what would run")
+    build.add_argument(
+        "--executor",
+        choices=("local", "github"),
+        help="where gates run that need another machine: on the runners, for the pull request of this commit (default: as "
+        "[workspace] executors says)",
+    )
     build.add_argument("--no-cache", action="store_true", help="run also what is proven")
 
     affected = verb("affected", ("text", "json", "label"))

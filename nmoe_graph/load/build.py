@@ -48,7 +48,7 @@ class _Workspace(Model):
     base: list[Ref] = []
     gates: RelPath | None = None
     contracts: Annotated[list[Glob], Ids] = []
-    executors: dict[str, Any] = {}
+    executors: dict[Annotated[StrictStr, Field(pattern=r"^sm_[0-9]{2,3}[a-z]?$")], Literal["github"]] = {}
 
     @field_validator("base", mode="before")
     @classmethod
@@ -252,9 +252,9 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
     workspace = None
     if build.workspace is not None:
         one_ws = build.workspace
-        workspace = WorkspaceDecl(
-            one_ws.name, tuple(one_ws.base), one_ws.gates, tuple(one_ws.contracts), reading.place(("workspace",), key=True)
-        )
+        executors = tuple(sorted(one_ws.executors.items()))
+        place = reading.place(("workspace",), key=True)
+        workspace = WorkspaceDecl(one_ws.name, tuple(one_ws.base), one_ws.gates, tuple(one_ws.contracts), executors, place)
     normal = build.model_dump(exclude_unset=True)
     issues = build.issues or _Issues()
     policy = IssuePolicy(tuple(issues.associations), tuple(issues.authors), issues.label)

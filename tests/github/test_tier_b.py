@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -264,3 +265,36 @@ def test_another_user_cannot_be_asked_for_by_a_trick(site: Site) -> None:
     for name in ("-u root", "a b", "$(id)", "ROOT"):
         with pytest.raises((UsageError, HostError)):
             site.desk().job(dispatch, gate_user=name, out=site.root / "o", engine=commits.base)
+
+
+def test_build_on_a_laptop_proves_gates_on_the_runners(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`build --executor github`, or an executor that the workspace names: the same path, and then it is cached."""
+    monkeypatch.setattr("nmoe_graph.execute.build.Builder.why_not_here", lambda self, item: "needs sm_100a" * (item.tier == "b"))
+    workspace = Workspace.open(site.laptop)
+    assert workspace.build("//gates:hot").exit_code == 3  # nobody is named
+    monkeypatch.setattr(Workspace, "github", lambda self, *more: site.client())
+    monkeypatch.setattr(Workspace, "tier_b", lambda self, *more: site.desk())
+
+    def here(self: Any, item: Any) -> str:
+        """Only the laptop lacks the machine."""
+        return "needs sm_100a" if item.tier == "b" and os.getcwd() == str(site.laptop) else ""
+
+    monkeypatch.chdir(site.laptop)
+    monkeypatch.setattr("nmoe_graph.execute.build.Builder.why_not_here", here)
+    report = Workspace.open(site.laptop).build("//gates:hot", executor="github")
+    assert report.exit_code == 0 and [one.cached for one in report.gates] == [True]
+    assert len(site.jobs) == 1 and site.jobs[0]["bundle"] == "hot"
+
+
+def test_a_commit_without_a_pull_request_cannot_go_to_the_runners(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmoe_graph.execute.build.Builder.why_not_here", lambda self, item: "needs sm_100a")
+    monkeypatch.setattr(Workspace, "github", lambda self, *more: site.client())
+    monkeypatch.setattr(Workspace, "tier_b", lambda self, *more: site.desk())
+    (site.laptop / "demo/more.py").write_text("X = 1\n")
+    with pytest.raises(UsageError, match="work tree has changes"):
+        Workspace.open(site.laptop).build("//gates:hot", executor="github")
+    git(site.laptop, "add", "-A")
+    git(site.laptop, "commit", "-qm", "more")
+    with pytest.raises(HostError, match="no open pull request"):
+        Workspace.open(site.laptop).build("//gates:hot", executor="github")
+    assert site.github.runs == {}
