@@ -33,7 +33,10 @@ def elsewhere(report: BuildReport) -> list[GateOutcome]:
 def unreached(report: BuildReport, why: str) -> BuildReport:
     """A build whose executor could not be asked, with the reason where the gates stand."""
     left = {one.label for one in elsewhere(report)}
-    rows = [replace(one, reason=f"{one.reason}; github was not asked: {why}") if one.label in left else one for one in report.gates]
+    rows = []
+    for one in report.gates:
+        wants = one.reason.partition(", and no executor")[0]
+        rows.append(replace(one, reason=f"{wants}; GitHub's runners were not asked: {why}") if one.label in left else one)
     return replace(report, gates=tuple(rows))
 
 
