@@ -200,7 +200,8 @@ def dying(real):
         if left == 0: os.kill(os.getpid(), signal.SIGKILL)
         return result
     return call
-for name in ("_run", "_write_object", "_write_journal", "_finish", "_bring_up"):
+landing.write_object, landing.write_tree = dying(landing.write_object), dying(landing.write_tree)
+for name in ("_run", "_write_journal", "_finish", "_bring_up"):
     setattr(landing.Lander, name, dying(getattr(landing.Lander, name)))
 landing.Path.unlink = dying(landing.Path.unlink)
 Workspace.open(sys.argv[1]).merge(["01", "02"], train=True, base="main")

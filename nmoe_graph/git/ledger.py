@@ -21,7 +21,6 @@ import hashlib
 import os
 import re
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +29,7 @@ from .objects import EMPTY_TREE, TREE, Entry, Objects
 from .program import run_git
 from .refs import LEDGER_REF, NOTES_REF, read_ref
 from .repository import Repository
+from .writing import write_object
 
 __all__ = ["Ledger", "LedgerEntry", "Side", "note_line_digest"]
 
@@ -42,7 +42,6 @@ _PATH = re.compile(r"results/([0-9a-f]{2})/([0-9a-f]{64})/([0-9a-f]{64})\.json\Z
 _TESTED = re.compile(r"tested/([0-9a-f]{2})/([0-9a-f]{40})\Z")
 _SHA = re.compile(r"[0-9a-f]{40}\Z")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
-_KINDS = {1: b"commit", 2: b"tree", 3: b"blob"}
 _BLOB = 0o100644
 
 
@@ -217,29 +216,6 @@ class Ledger:
 
     # -- writing ---------------------------------------------------------------------------------------------------------------
 
-    def _store(self, kind: int, body: bytes, sync: bool = True) -> str:
-        """Write one object as git does: compressed, beside its place, renamed."""
-        whole = b"%s %d\0" % (_KINDS[kind], len(body)) + body
-        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
-        path = self._repository.common_dir / "objects" / name[:2] / name[2:]
-        if not path.exists():
-            try:
-                path.parent.mkdir(exist_ok=True)
-                temporary = path.parent / f"tmp_obj_{os.getpid()}_{os.urandom(6).hex()}"
-                data = zlib.compress(whole, 1)
-                with open(temporary, "xb") as handle:
-                    handle.write(data)
-                    handle.flush()
-                    if sync:
-                        os.fsync(handle.fileno())
-                if temporary.read_bytes() != data:
-                    raise HostError("git's objects cannot be written: the disk lost a write")
-                temporary.chmod(0o444)
-                os.rename(temporary, path)
-            except OSError as error:
-                raise HostError(f"git's objects cannot be written: {error.strerror}") from None
-        return name
-
     def _store_tree(self, tree: str) -> None:
         """Write what of a tree is only in memory; it is on the disk when this returns."""
         found: list[tuple[int, bytes]] = []
@@ -252,7 +228,7 @@ class Ledger:
                 pending += [child for _, child in self._objects.tree(name).values()] if held[0] == 2 else []
         many = len(found) > _MANY
         for held in found:
-            self._store(*held, sync=not many)
+            write_object(self._repository, *held, sync=not many)
         if many:
             os.sync()  # once for all is faster than each by itself
 
@@ -260,7 +236,7 @@ class Ledger:
         self._store_tree(tree)
         who = f"nmoe-graph <ledger@nmoe-graph.invalid> {int(time.time())} +0000"
         lines = [f"tree {tree}", *(f"parent {one}" for one in parents), f"author {who}", f"committer {who}", "", message, ""]
-        return self._store(1, "\n".join(lines).encode())
+        return write_object(self._repository, 1, "\n".join(lines).encode())
 
     def joined(self, sides: list[Side], more: Mapping[str, str], lines: Mapping[str, Iterable[str]]) -> Side:
         """The union of states, and of what is new; commits are made only where nobody has that very state."""

@@ -10,11 +10,8 @@ nothing happened and begins anew.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
-import secrets
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +21,7 @@ from ..answers import Landed, MergeReport
 from ..errors import HostError, SnapshotError, UsageError, printable
 from ..git.program import run_git
 from ..git.snapshot import Snapshot
+from ..git.writing import write_object, write_tree
 from ..plan.merge import MergePlan, Status, Step
 from .branches import CONTRACT, SQUASHED
 from .planner import CONTROL_PLANE, Asked, MergePlanner
@@ -198,7 +196,7 @@ class Lander:
         tip = plan.base
         commits: list[tuple[Step, str]] = []
         for step in unit:
-            self._write_tree(step.tree)
+            write_tree(self._repository, step.tree)
             tip = self._commit(step, tip)
             commits.append((step, tip))
         # The commit holds what was tested, read back from the repository itself.
@@ -231,33 +229,6 @@ class Lander:
         gone = {name for name, _, delete in heads if delete}
         return [self._row(step, commit, f"refs/heads/{step.branch}" in gone) for step, commit in commits]
 
-    def _write_tree(self, name: str) -> None:
-        """Write a tree that so far only memory holds, and all below it, as objects of the repository."""
-        held = self._repository.objects.held(name)
-        if held is None:
-            return
-        kind, body = held
-        if kind == 2:
-            for _, child in self._repository.objects.tree(name).values():
-                self._write_tree(child)
-        self._write_object(b"tree" if kind == 2 else b"blob", body)
-
-    def _write_object(self, kind: bytes, body: bytes) -> str:
-        """One loose object, complete or not there at all."""
-        whole = b"%s %d\0" % (kind, len(body)) + body
-        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
-        path = self._repository.common_dir / "objects" / name[:2] / name[2:]
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            scratch = path.parent / f"tmp_obj_{secrets.token_hex(6)}"
-            with open(scratch, "wb") as handle:
-                handle.write(zlib.compress(whole, 1))
-                handle.flush()
-                os.fsync(handle.fileno())
-            scratch.chmod(0o444)
-            scratch.rename(path)
-        return name
-
     def _commit(self, step: Step, parent: str) -> str:
         """The commit of a step: a squash has one parent and its author is the branch's; a merge commit keeps the branch."""
         kind, body = self._repository.objects.raw(step.commit)
@@ -269,7 +240,7 @@ class Lander:
         trailers = f"{CONTRACT}: {step.contract}\n" + ("" if step.strategy == "merge" else f"{SQUASHED}: {step.commit}\n")
         head = [f"tree {step.tree}".encode(), *(f"parent {one}".encode() for one in parents)]
         head += [author if step.strategy != "merge" else b"author " + me, b"committer " + me]
-        return self._write_object(b"commit", b"\n".join(head) + b"\n\n" + f"{title}\n\n{trailers}".encode())
+        return write_object(self._repository, 1, b"\n".join(head) + b"\n\n" + f"{title}\n\n{trailers}".encode())
 
     # -- killed, and begun again -----------------------------------------------------------------------------------------------
 
