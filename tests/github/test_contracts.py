@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,38 @@ def test_what_to_do_next(case: str) -> None:
 
     changes, words = NEXT[case]
     assert words in next_action(replace(BASE, **changes), asked=True)
+
+
+def test_many_issues_over_pages(site: Site) -> None:
+    """What stands on the fifth page counts as what stands on the first."""
+    on_main(site)
+    for number in range(430):
+        site.github.open_issue(f"talk {number}", "no contract")
+    for name in ("02", "03"):
+        site.github.open_issue(f"[{name}] x", body(name))
+    assert [one.issue for one in desk(site).sync().issues] == ["02", "03"]
+    assert len([one for one in site.github.log if one.operation == "issues/list-for-repo"]) == 5
+
+
+def test_a_new_contract_is_asked_for_on_a_terminal(site: Site) -> None:
+    """What flags do not say is asked; an answer that cannot be is asked for again; the end of the input is an error."""
+    import pty
+    import subprocess
+    import sys
+
+    on_main(site)
+
+    def talk(answers: str) -> tuple[int, str]:
+        controller, terminal = pty.openpty()
+        command = [sys.executable, "-m", "nmoe_graph", "contract", "new", "--id", "02", "-C", str(site.laptop)]
+        done = subprocess.Popen(command, stdin=terminal, stderr=terminal, stdout=subprocess.PIPE, text=True)
+        os.close(terminal)
+        os.write(controller, answers.encode())
+        out = done.communicate(timeout=60)[0]
+        os.close(controller)
+        return done.returncode, out
+
+    assert talk("\x04") == (2, "")
+    code, out = talk("deeper\nnonsense\nfeature\ncold\nS\nA deeper model\ndemo/**\ncpu:import\n")
+    assert (code, out.strip()) == (0, "configs/contracts/02-deeper.yaml")
+    assert "title: A deeper model" in (site.laptop / "configs/contracts/02-deeper.yaml").read_text()
