@@ -110,15 +110,16 @@ class _ChunkedLoss(torch.autograd.Function):
         for begin in range(0, len(x_TD), LOSS_CHUNK):
             part = slice(begin, begin + LOSS_CHUNK)
             x, targets = x_TD[part], targets_T[part]
-            logits = F.linear(x, head_VD).float() * scale
+            logits = F.linear(x, head_VD).float()
+            if scale != 1.0:
+                logits *= scale
+            log_p = logits.log_softmax(-1)
             counts = (targets >= 0).float()
             wanted = targets.clamp(min=0)[:, None]
-            top = logits.logsumexp(-1)
-            total += ((top - logits.gather(1, wanted)[:, 0]) * counts).sum()
-            grad = (logits - top[:, None]).exp_()
+            total -= (log_p.gather(1, wanted)[:, 0] * counts).sum()
+            grad = log_p.exp_()  # in place: nothing reads log_p after this
             grad[torch.arange(len(x), device=x.device), wanted[:, 0]] -= 1  # one place a row: nothing is raced for
-            grad.mul_((counts * (share * scale))[:, None])
-            narrow = grad.to(x.dtype)
+            narrow = torch.mul(grad, (counts * (share * scale))[:, None], out=torch.empty_like(logits, dtype=x.dtype))
             dx_TD[part] = narrow @ head_VD
             dhead_VD += (narrow.T @ x).float()
         ctx.save_for_backward(dx_TD, dhead_VD.to(head_VD.dtype))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from .attention.swa import SWA
 from .config import Config
@@ -103,18 +104,32 @@ class Adam:
 
     @torch.no_grad()
     def update(self, grad: Tensor, rate: float, step: int) -> Tensor:
-        """One step of decoupled AdamW, `step` counting from 0, in fp32, a chunk at a time.  Returns the master."""
+        """One step of decoupled AdamW, `step` counting from 0, in fp32, a chunk at a time.  Returns the master.
+
+        On CUDA torch's fused kernel does the same in one pass over memory, where the lines below take ten.
+        """
         whole = (self.master.view(-1), self.m.view(-1), self.v.view(-1), grad.reshape(-1))
         for master, m_kept, v_kept, g in zip(*(one.split(_CHUNK) for one in whole), strict=True):
-            g = g.float()
-            m = m_kept.float().lerp(g, 1 - self._beta1)
-            v = (v_kept.float() * self._beta2).addcmul_(g, g, value=1 - self._beta2)
-            m_kept.copy_(m)
-            v_kept.copy_(v)
-            m /= 1 - self._beta1 ** (step + 1)
-            v /= 1 - self._beta2 ** (step + 1)
-            master.mul_(1 - rate * self._decay).addcdiv_(m, v.sqrt_().add_(self._eps), value=-rate)
+            m, v, g = m_kept.float(), v_kept.float(), g.float()  # the moments themselves, if they are kept in fp32
+            if master.is_cuda:
+                self.step_fused(master, m, v, g, rate, step)
+            else:
+                m.lerp_(g, 1 - self._beta1)
+                v.mul_(self._beta2).addcmul_(g, g, value=1 - self._beta2)
+                mean, square = m / (1 - self._beta1 ** (step + 1)), v / (1 - self._beta2 ** (step + 1))
+                master.mul_(1 - rate * self._decay).addcdiv_(mean, square.sqrt_().add_(self._eps), value=-rate)
+            if m is not m_kept:
+                m_kept.copy_(m)
+                v_kept.copy_(v)
         return self.master
+
+    def step_fused(self, master: Tensor, m: Tensor, v: Tensor, g: Tensor, rate: float, step: int) -> None:
+        """The same update in place, by torch's fused kernel."""
+        done = torch.tensor(float(step), device=master.device)
+        adamw(
+            [master], [g], [m], [v], [], [done], fused=True, amsgrad=False, maximize=False,
+            lr=rate, beta1=self._beta1, beta2=self._beta2, eps=self._eps, weight_decay=self._decay,
+        )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
         return {"master": self.master, "m": self.m, "v": self.v}

@@ -80,7 +80,8 @@ def quantize_nvfp4(x_MK: Tensor, s_enc: Tensor | None = None) -> tuple[Tensor, T
     rows = s_enc.reshape(-1, 1)
     blocks = _blocks(x_MK, NV_BLOCK)
     amax = blocks.abs().amax(-1)
-    wanted = (amax / E2M1_MAX * rows).clamp(max=E4M3_MAX)
+    per_unit = torch.div(amax, torch.full_like(amax, E2M1_MAX))  # on CUDA, tensor / number multiplies by 1 / number: other bits
+    wanted = (per_unit * rows).clamp(max=E4M3_MAX)
     s = torch.where(torch.isfinite(amax), wanted, torch.nan).to(torch.float8_e4m3fn)
     inverse = torch.where(s.float() == 0, 0.0, rows / s.float())
     code = _e2m1_code(blocks * inverse[..., None]).reshape(x_MK.shape)

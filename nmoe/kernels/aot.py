@@ -80,10 +80,11 @@ def _grouped(arch: int) -> Iterator[Build]:
 
     tile = grouped.TILES[arch]
     rows, wanted = f"tensordesc<bf16[{tile.m},{tile.k}]>", (*MMA[arch], BULK)
-    tail = {"y": "*bf16", "offsets": "*i32", "tiles": "*i32", "n_tiles": "i32", "E": "i32", "N": "i32", "K": "i32"}
+    tail = {"y": "*bf16", "offsets": "*i32", "tiles": "*i32", "used": "*i32"}
+    tail |= {"n_tiles": "i32", "N": "i32", "K": "i32"}
     for name, turned, block in (("grouped_mm", False, (tile.k, tile.n)), ("grouped_mm_turned", True, (tile.n, tile.k))):
         signature = {"x": rows, "w": f"tensordesc<bf16[{block[0]},{block[1]}]>", **tail}
-        constants = {"BM": tile.m, "BN": tile.n, "BK": tile.k, "TRANSPOSED": turned}
+        constants = {"BM": tile.m, "BN": tile.n, "BK": tile.k, "TRANSPOSED": turned, "PROGRAMS": 132 if arch == 9 else 148}
         yield Build(name, arch, grouped.grouped_mm_kernel, signature, constants, tile.options, wanted)
     tile = grouped.WGRAD_TILES[arch]
     signature = {"x": f"tensordesc<bf16[{tile.k},{tile.m}]>", "dy": f"tensordesc<bf16[{tile.k},{tile.n}]>"}

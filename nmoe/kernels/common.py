@@ -21,6 +21,7 @@ __all__ = [
     "dot",
     "e2m1_code",
     "e2m1_value",
+    "multiprocessors",
     "mx_byte",
     "narrow",
     "pick",
@@ -64,6 +65,11 @@ def pick(table: dict[int, Tile], of: torch.Tensor) -> Tile:
             raise RuntimeError("a Triton kernel needs a CUDA tensor, or TRITON_INTERPRET=1 set before the import")
         return SMALL
     return table.get(architecture(of), table[9])
+
+
+def multiprocessors(of: torch.Tensor) -> int:
+    """How many programs run at a time where each takes a whole multiprocessor; few where the interpreter runs."""
+    return torch.cuda.get_device_properties(of.device).multi_processor_count if of.is_cuda else 4
 
 
 @triton.jit

@@ -13,11 +13,12 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from .common import Tile, dot, narrow, pick
+from .common import Tile, dot, multiprocessors, narrow, pick
 
 __all__ = ["TILES", "WGRAD_TILES", "grouped_mm", "grouped_wgrad", "tile_map"]
 
-TILES = {9: Tile(128, 256, 64, warps=8, stages=4), 10: Tile(128, 256, 64, warps=8, stages=4)}
+# Three stages: what the fourth would hold is where a tile is turned round before it is stored.
+TILES = {9: Tile(128, 256, 64, warps=8, stages=3), 10: Tile(128, 256, 64, warps=8, stages=3)}
 # m and n are the sides of dw here, k the rows that are reduced at a time.
 WGRAD_TILES = {9: Tile(128, 256, 64, warps=8, stages=4), 10: Tile(128, 256, 64, warps=8, stages=4)}
 # fp32 operands, for checks only: without tensor cores, and four times the shared memory.
@@ -26,31 +27,33 @@ PLAIN = Tile(64, 64, 32, warps=4, stages=2)
 
 @triton.jit(do_not_specialize=["n_tiles"])
 def grouped_mm_kernel(
-    x, w, y, offsets, tiles, n_tiles, E, N, K,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, TRANSPOSED: tl.constexpr,
+    x, w, y, offsets, tiles, used, n_tiles, N, K,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, TRANSPOSED: tl.constexpr, PROGRAMS: tl.constexpr,
 ):  # fmt: skip
-    """One BM x BN tile of y.  Columns come first, so that the programs in flight share an expert's rows and weights in L2."""
+    """BM x BN tiles of y, every PROGRAMS-th for a program, which loads its next tile while it stores the last.
+
+    Columns come first, so that the programs in flight share an expert's rows and weights in L2.
+    """
     columns = tl.cdiv(N, BN)
-    tile = tl.program_id(0) // columns
-    n = (tl.program_id(0) % columns) * BN
-    e = tl.load(tiles + tile)
-    if e >= E:
-        return
-    m = tl.load(tiles + n_tiles + tile)
-    acc = tl.zeros((BM, BN), tl.float32)
-    for k in range(0, K, BK):
-        # Rows after the expert's last belong to the next one: what they give is not stored.  Where K is not a multiple of
-        # BK, x's columns past K are zeros and meet the next expert's weights.
-        a = x.load([m, k])
-        if TRANSPOSED:
-            b = w.load([e * N + n, k]).T
-        else:
-            b = w.load([e * K + k, n])
-        acc = dot(a, b, acc)
-    rm = m + tl.arange(0, BM)
-    rn = n + tl.arange(0, BN)
-    kept = (rm[:, None] < tl.load(offsets + e + 1)) & (rn[None, :] < N)
-    tl.store(y + rm[:, None].to(tl.int64) * N + rn[None, :], narrow(acc, y.dtype.element_ty), mask=kept)
+    for at in tl.range(tl.program_id(0), tl.load(used) * columns, PROGRAMS, flatten=True):
+        tile = at // columns
+        n = (at % columns) * BN
+        e = tl.load(tiles + tile)
+        m = tl.load(tiles + n_tiles + tile)
+        acc = tl.zeros((BM, BN), tl.float32)
+        for k in range(0, K, BK):
+            # Rows after the expert's last belong to the next one: what they give is not stored.  Where K is not a multiple of
+            # BK, x's columns past K are zeros and meet the next expert's weights.
+            a = x.load([m, k])
+            if TRANSPOSED:
+                b = w.load([e * N + n, k]).T
+            else:
+                b = w.load([e * K + k, n])
+            acc = dot(a, b, acc)
+        rm = m + tl.arange(0, BM)
+        rn = n + tl.arange(0, BN)
+        kept = (rm[:, None] < tl.load(offsets + e + 1)) & (rn[None, :] < N)
+        tl.store(y + rm[:, None].to(tl.int64) * N + rn[None, :], narrow(acc, y.dtype.element_ty), mask=kept)
 
 
 @triton.jit
@@ -81,8 +84,8 @@ def grouped_wgrad_kernel(
     tl.store(at, narrow(acc, dw.dtype.element_ty), mask=(rk[:, None] < K) & (rn[None, :] < N))
 
 
-def tile_map(offsets_E1: Tensor, rows: int, height: int) -> Tensor:
-    """int32 [2, n]: the expert and the first row of each tile of `height` rows; expert E where there is none.
+def tile_map(offsets_E1: Tensor, rows: int, height: int) -> tuple[Tensor, Tensor]:
+    """int32 [2, n]: the expert and the first row of each tile of `height` rows; and [1], how many there are.  Then expert E.
 
     Made on the device: n is the most that `rows` rows can need, so nothing waits for the counts.
     """
@@ -93,7 +96,7 @@ def tile_map(offsets_E1: Tensor, rows: int, height: int) -> Tensor:
     e = torch.searchsorted(ends_E, i, right=True)
     own = e.clamp(max=experts - 1)
     first = offsets_E1[own] + (i - (ends_E - tiles_E)[own]) * height
-    return torch.stack((e, first)).to(torch.int32)
+    return torch.stack((e, first)).to(torch.int32), ends_E[-1:].to(torch.int32)
 
 
 def grouped_mm(x_RK: Tensor, w_EKN: Tensor, offsets_E1: Tensor, transposed: bool = False) -> Tensor:
@@ -109,13 +112,14 @@ def grouped_mm(x_RK: Tensor, w_EKN: Tensor, offsets_E1: Tensor, transposed: bool
     if rows == 0:
         return y_RN
     tile = _tile(TILES, x_RK)
-    tiles = tile_map(offsets_E1, rows, tile.m)
+    tiles, used = tile_map(offsets_E1, rows, tile.m)
+    programs = min(tiles.shape[1] * triton.cdiv(N, tile.n), multiprocessors(x_RK))
     flat = w_EKN.reshape(-1, w_EKN.shape[2])
-    grouped_mm_kernel[(tiles.shape[1] * triton.cdiv(N, tile.n),)](
+    grouped_mm_kernel[(programs,)](
         _descriptor(x_RK, tile.m, tile.k),
         _descriptor(flat, *((tile.n, tile.k) if transposed else (tile.k, tile.n))),
-        y_RN, offsets_E1.to(torch.int32), tiles, tiles.shape[1], E, N, K,
-        BM=tile.m, BN=tile.n, BK=tile.k, TRANSPOSED=transposed, **tile.options,
+        y_RN, offsets_E1.to(torch.int32), tiles, used, tiles.shape[1], N, K,
+        BM=tile.m, BN=tile.n, BK=tile.k, TRANSPOSED=transposed, PROGRAMS=programs, **tile.options,
     )  # fmt: skip
     return y_RN
 

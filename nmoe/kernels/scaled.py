@@ -91,7 +91,7 @@ def scaled_grouped_mm(
     one = torch.ones((), device=x_RK.device)
     x_enc, w_enc = (one if enc is None else enc.float().contiguous() for enc in (x_enc, w_enc))
     tile = pick(TILES, x_RK)
-    tiles = tile_map(offsets_E1, R, tile.m)
+    tiles, _ = tile_map(offsets_E1, R, tile.m)
     scaled_grouped_mm_kernel[(tiles.shape[1] * triton.cdiv(N, tile.n),)](
         x_RK.contiguous(), x_scales.contiguous(), x_enc, int(x_enc.numel() > 1),
         w_ENK.contiguous(), w_scales.contiguous(), w_enc, int(w_enc.numel() > 1),
