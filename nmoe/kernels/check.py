@@ -295,25 +295,6 @@ def check_dispatch(device: str) -> Iterator[Measure]:
     yield Measure("barrier", "flags", sum(one.tolist() != [1] * world for one in flags), 0)
 
 
-# -- the optimizer's step ----------------------------------------------------------------------------------------------
-
-
-def check_update(device: str) -> Iterator[Measure]:
-    """torch's fused AdamW, which `nmoe.opt` calls on a GPU, against the formula that it runs elsewhere."""
-    from ..config import Config
-    from ..opt import Adam
-
-    config = Config(weight_decay=0.1)
-    start, grads = torch.randn(1000), [torch.randn(1000) * 10.0**-step for step in range(4)]
-    plain, fused = Adam(start, config, 0.95, 0.1), Adam(start.to(device), config, 0.95, 0.1)
-    for step, grad in enumerate(grads):
-        plain.update(grad, 1e-2, step)
-        fused.step_fused(fused.master, fused.m, fused.v, grad.to(device), 1e-2, step)
-    for name, wanted in plain.state().items():
-        yield Measure("adamw", name, relative(fused.state()[name].cpu(), wanted), FP32)
-    yield Measure("adamw", "it moved", relative(plain.master, start), 1.0, 1e-3)
-
-
 SUBJECTS: dict[str, Callable[[str], Iterator[Measure]]] = {
     "quantisers": check_quantisers,
     "swiglu": check_swiglu,
@@ -322,7 +303,6 @@ SUBJECTS: dict[str, Callable[[str], Iterator[Measure]]] = {
     "attention": check_attention,
     "gradients": check_gradients,
     "dispatch": check_dispatch,
-    "update": check_update,
 }
 
 

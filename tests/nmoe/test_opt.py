@@ -30,6 +30,23 @@ def test_update_is_torchs_adamw(tiny):
     assert torch.allclose(adam.v, other.state[theirs]["exp_avg_sq"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_fused_step_is_the_formula(tiny, device):
+    """What a GPU runs and what a CPU runs, from the same gradients; and it does move."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.manual_seed(0)
+    start, config = torch.randn(1000), tiny()
+    plain, fused = Adam(start, config, 0.95, 0.1), Adam(start.to(device), config, 0.95, 0.1)
+    for step in range(4):
+        grad = torch.randn(1000) * 10.0**-step
+        plain.update(grad, 1e-2, step)
+        fused.step_fused(fused.master, fused.m, fused.v, grad.to(device), 1e-2, step)
+    for name, wanted in plain.state().items():
+        assert torch.allclose(fused.state()[name].cpu(), wanted, rtol=1e-5, atol=1e-7), name
+    assert (plain.master - start).abs().min() > 1e-4
+
+
 def test_moments_are_kept_in_what_was_chosen_and_the_master_in_fp32(tiny):
     """bf16 moments follow the fp32 ones closely, in half the room."""
     torch.manual_seed(0)
