@@ -24,7 +24,8 @@ from ..git.snapshot import Snapshot
 from ..git.writing import write_object, write_tree
 from ..plan.merge import MergePlan, Status, Step
 from .branches import CONTRACT, SQUASHED
-from .planner import CONTROL_PLANE, Asked, MergePlanner
+from .planner import CONTROL_PLANE, MergePlanner
+from .trees import Asked
 
 __all__ = ["Lander"]
 
