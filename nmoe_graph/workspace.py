@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .digest.analysis import Analysis, Table
-from .errors import DeclarationError, Fault, HostError, SnapshotError, UsageError
+from .digest.analysis import Analysis
+from .errors import HostError, UsageError
 from .git.refs import CONTRACTS_REF, has_ledger, read_ref
 from .git.repository import Repository
 from .git.snapshot import Snapshot
-from .plan.affected import Affected, AffectedReport, Cause, Change, difference, explain, way_to
-from .plan.control import control_plane, control_words
+from .plan.affected import AffectedReport
 from .store.memo import SqliteMemo
 
 if TYPE_CHECKING:
@@ -32,15 +30,11 @@ if TYPE_CHECKING:
     from .attest.report import VerifyReport
     from .attest.shared import SharedProofs
     from .contracts.desk import ContractDesk
-    from .digest.analysis import Ruled
-    from .digest.rules import Rules
     from .execute.build import Events
-    from .execute.perf import Baseline
     from .forge.github import GitHub
     from .git.exchange import Exchange
     from .graph.graph import Graph
     from .model import Result
-    from .plan.control import ControlChange
     from .plan.merge import MergePlan
     from .plan.probe import Probe
     from .pulls.desk import PullDesk
@@ -48,9 +42,7 @@ if TYPE_CHECKING:
     from .store.local import Store
     from .tierb.desk import TierBDesk
 
-__all__ = ["ALL_KINDS", "Workspace"]
-
-ALL_KINDS = ("files", "python", "toolchain", "action", "gate", "bundle", "contract", "merge")
+__all__ = ["Workspace"]
 
 
 class Workspace:
@@ -136,16 +128,6 @@ class Workspace:
                 return ref
         return None
 
-    def _since(self, since: str | None, at: str | None, tip: str | None) -> tuple[str, str]:
-        """The ref asked for (or the declared base) and the commit where the two histories went apart."""
-        if since is None:
-            listed = self.graph(at).workspace.base
-            since = self.base_ref(at)
-            if since is None:
-                what = f"none of the base refs exists here: {', '.join(listed)}" if listed else "[workspace] declares no base"
-                raise SnapshotError(what, hint="git fetch origin, or say --since REF")
-        return since, self.repository.merge_base(self.repository.resolve(since), tip or self.repository.resolve("HEAD"))
-
     # -- questions -------------------------------------------------------------------------------------------------------------
 
     def affected(self, since: str | None = None, at: str | None = None, kinds: Iterable[str] = ("gate",)) -> AffectedReport:
@@ -155,67 +137,9 @@ class Workspace:
             SnapshotError: a commit that is needed is not here.
             DeclarationError: the declarations at `at` are wrong.
         """
-        snapshot = self.snapshot(at)
-        since, base = self._since(since, at, snapshot.commit)
-        wanted = set(ALL_KINDS if "all" in (listed := list(kinds)) else listed)
-        if unknown := wanted - set(ALL_KINDS):
-            raise UsageError(f"there is no kind {sorted(unknown)[0]}", hint=f"kinds: all, {', '.join(ALL_KINDS)}")
-        old, new = self.analysis(base), self.analysis(snapshot)
-        old.consider(new)
-        new.consider(old)
-        new_table = new.table()
-        warnings: list[Fault] = []
-        try:
-            old_table: Table = old.table()
-        except DeclarationError as error:
-            if old.snapshot.entry("BUILD.toml") is not None:
-                what = f"the declarations at {base[:12]} cannot be read, so everything counts as affected: {error.faults[0].what}"
-                warnings.append(Fault(what, error.faults[0].at, "mend them there, or take another base", level="warning"))
-            old_table = {}
-        found = []
-        paths = _LazyPaths(old.snapshot, new.snapshot)
-        changes = difference(old_table, new_table)
-        moved = {label for label, _, _ in changes}
-        for label, kind, cause in changes:
-            if kind not in wanted:
-                continue
-            if cause is Cause.ADDED and warnings:
-                cause = Cause.BASE_UNREADABLE
-            reasons = (Change(cause),) if cause else self._reasons(label, kind, old, new, moved, paths)
-            row = new_table.get(label)
-            proven = None
-            if row is not None and kind == "gate":
-                proven = self.store.proof(row.digest, timeout_s=row.timeout_s or 10**9, accept_flaky=row.accept_flaky) is not None
-            found.append(Affected(label, kind, reasons, proven, row is not None, row.digest if row else ""))
-        control = control_plane(paths, *(rules for rules in map(_rules, (old, new)) if rules is not None))
-        self.memo.flush()
-        name = new.snapshot.name if at else ""
-        return AffectedReport(since, base, name, new.snapshot.commit, tuple(found), tuple(warnings), control)
+        from .asking.affected import affected
 
-    def _reasons(
-        self, label: str, kind: str, old: Analysis, new: Analysis, moved: set[str], paths: Iterable[str]
-    ) -> tuple[Change, ...]:
-        if kind in ("gate", "action"):
-            found = explain(old.listed_manifest(label), new.listed_manifest(label), paths)
-            if found:
-                return found
-        before, after = (set(side.table()[label].needs) for side in (old, new))
-        needed = tuple(Change(Cause.NEEDED, child) for child in sorted(after & moved))
-        if kind in ("bundle", "contract", "merge") and (before != after or not needed):
-            parts = [f"+{one}" for one in sorted(after - before)] + [f"-{one}" for one in sorted(before - after)]
-            return (Change(Cause.DEFINITION, " ".join(parts)), *needed)
-        if kind in ("files", "python", "toolchain"):
-            from .digest.keys import toolchain_parts
-            from .digest.listing import Listing
-            from .label import parse_label
-
-            one, two = (side.inputs(parse_label(label)) for side in (old, new))
-            says = [
-                {"inputs": Listing.of(item.row() for item in side.items), "toolchains": toolchain_parts(side)}
-                for side in (one, two)
-            ]
-            return explain(says[0], says[1], paths) or needed or (Change(Cause.DEFINITION),)
-        return needed or (Change(Cause.DEFINITION),)
+        return affected(self, since, at, kinds)
 
     def why(self, label: str, since: str | None = None, at: str | None = None) -> WhyReport:
         """Why a target is affected since a ref; or, without one, whether it is proven and what stands in the way.
@@ -223,107 +147,15 @@ class Workspace:
         Raises:
             UsageError: there is no such target.
         """
-        from .answers import WhyReport
-        from .label import parse_label
+        from .asking.why import why
 
-        name = str(parse_label(label))
-        new = self.analysis(at)
-        target = new.graph.get(parse_label(label))
-        report: AffectedReport | None = None
-        if since is not None:
-            report = self.affected(since, at, ["all"])
-        row = new.table()[name]
-        nearest: Result | None = None
-        difference_to_nearest: tuple[Change, ...] = ()
-        proof = None
-        failures: list[Result] = []
-        inputs: list[dict[str, Any]] = []
-        notes: list[str] = []
-        if target.kind in ("gate", "action"):
-            manifest = new.kept_manifest(name)
-            rows = {entry[0]: entry for entry in manifest.get("inputs", ())}
-            inputs = [
-                {"path": path, "form": entry[2], "digest": entry[3], "why": entry[4], "via": list(way_to(path, rows))}
-                for path, entry in rows.items()
-            ]
-            if manifest.get("whole_tree"):
-                notes.append(f"the whole tree counts: {manifest['whole_tree']}")
-            if manifest:
-                gathered = new.inputs(parse_label(label))
-                notes += [*gathered.problems, *gathered.warnings]
-            proof = self.store.proof(row.digest, timeout_s=row.timeout_s or 10**9, accept_flaky=row.accept_flaky)
-            if proof is None:
-                notes += self.shared_refusals(row.digest)
-                failures = [result for result in self.store.results(row.digest) if not result.verdict.proves(row.accept_flaky)]
-                earlier = [
-                    result
-                    for result in self.store.by_label(name)
-                    if result.verdict.proves(True) and result.action_key != row.digest
-                ]
-                if earlier:
-                    nearest = max(earlier, key=lambda result: (result.started, result.action_key))
-                    before = new.manifests.of_key(nearest.action_key)
-                    try:
-                        difference_to_nearest = explain(before, new.listed_manifest(name)) if before else ()
-                    except LookupError:
-                        pass  # chunks of it are no longer kept
-        self.memo.flush()
-        if report is not None and report.control_plane:
-            notes.append(control_words(report.control_plane))
-        changed = next((one for one in report.targets if one.label == name), None) if report else None
-        return WhyReport(
-            label=name,
-            kind=target.kind,
-            action_key=row.digest,
-            since=report.since if report else "",
-            affected=changed.reasons if changed else (),
-            is_affected=changed is not None if report else None,
-            proof=proof,
-            failures=tuple(failures),
-            nearest=nearest,
-            missing=difference_to_nearest,
-            inputs=tuple(inputs),
-            notes=tuple(notes),
-        )
+        return why(self, label, since, at)
 
     def lint(self, at: str | None = None) -> LintReport:
         """Every fault of the declarations, and warnings: missing modules, whole-tree gates, gates that are one action."""
-        from .answers import LintReport
+        from .asking.lint import lint
 
-        analysis = self.analysis(at)
-        try:
-            graph = analysis.graph
-        except DeclarationError as error:
-            return LintReport(0, error.faults)
-        faults = list(graph.warnings)
-        twins: dict[str, str] = {}
-        for target in graph:
-            if target.kind not in ("gate", "action") or getattr(target, "gate_kind", "command") != "command":
-                continue
-            gathered = analysis.inputs(target.label)
-            if getattr(target, "tier", "a") == "b" and not any(tool.image or tool.lock for tool in gathered.toolchains):
-                what = f"{target.label.short} is of tier b and names no toolchain by lock file or image"
-                hint = "declare [toolchain.NAME] in BUILD.toml and name it in the gate: its proof holds for those tools only"
-                faults.append(Fault(what, target.at, hint, level="warning"))
-            for text in (*gathered.problems, *gathered.warnings):
-                faults.append(Fault(f"{target.label.short}: {text}", target.at, level="warning"))
-            if gathered.whole_tree:
-                hint = "declare inputs or deps to make it precise"
-                faults.append(
-                    Fault(
-                        f"{target.label.short}: the whole tree counts, since {gathered.whole_tree}",
-                        target.at,
-                        hint,
-                        level="warning",
-                    )
-                )
-            twin = twins.setdefault(analysis.digest(target.label), target.label.short)
-            if twin != target.label.short:
-                faults.append(
-                    Fault(f"{target.label.short} is the same action as {twin}: one proof serves both", target.at, level="warning")
-                )
-        self.memo.flush()
-        return LintReport(len(graph), tuple(sorted(faults, key=lambda fault: (fault.level, str(fault.at or ""), fault.what))))
+        return lint(self, at)
 
     # -- proving ---------------------------------------------------------------------------------------------------------------
 
@@ -351,8 +183,10 @@ class Workspace:
         Raises:
             DeclarationError, UsageError, SnapshotError, HostError: nothing was run.
         """
+        from .asking.build import build_here
+
         analysis = self.analysis(at)
-        report = self._build_here(labels, at, analysis, keep_going, jobs, dry_run, use_cache, events, trusted)
+        report = build_here(self, labels, at, analysis, keep_going, jobs, dry_run, use_cache, events, trusted)
         if executor == "local" or dry_run or trusted is not None or isinstance(at, Snapshot):
             return report
         from .tierb.executor import elsewhere, prove_elsewhere, unreached
@@ -368,102 +202,12 @@ class Workspace:
                 raise
             return unreached(report, error.faults[0].what)
         self._store = self._shared = None  # what came home is looked up anew
-        return self._build_here(labels, at, analysis, keep_going, jobs, dry_run, True, events, trusted)
+        return build_here(self, labels, at, analysis, keep_going, jobs, dry_run, True, events, trusted)
 
     def _target(self, label: str, analysis: Analysis) -> Any:
         from .label import parse_label
 
         return analysis.graph.targets.get(parse_label(label))
-
-    def _build_here(
-        self,
-        labels: Sequence[str] | str,
-        at: str | Snapshot | None,
-        analysis: Analysis,
-        keep_going: bool,
-        jobs: int | None,
-        dry_run: bool,
-        use_cache: bool,
-        events: Events | None,
-        trusted: str | None,
-    ) -> BuildReport:
-        from .execute.build import Builder
-        from .execute.perf import PerfJudge
-
-        control: tuple[ControlChange, ...] = ()
-        if trusted is not None:
-            analysis, control = self._ruled(analysis, trusted)
-        patterns = [labels] if isinstance(labels, str) else list(labels)
-        chosen = analysis.graph.select(patterns)
-        if trusted is None:
-            analysis.table()
-        self.memo.flush()
-        hidden = tuple(str(path) for path in dict.fromkeys([*self.repository.worktrees(), self.repository.common_dir]))
-        tip = self._tip(at)
-        perf = PerfJudge(analysis, self.store, lambda ref: self._baseline(ref, tip, analysis))
-        builder = Builder(analysis, self.store, hidden, events, perf)
-        report = builder.build(chosen, keep_going=keep_going, jobs=jobs, dry_run=dry_run, use_cache=use_cache)
-        if events is not None and use_cache:
-            for gate in report.gates:
-                for why in () if gate.cached else self.shared_refusals(gate.action_key):
-                    events.warn(f"{gate.label}: {why}")
-        return replace(report, trusted=self.repository.resolve(trusted), control_plane=control) if trusted is not None else report
-
-    def _ruled(self, analysis: Analysis, trusted: str) -> tuple[Ruled, tuple[ControlChange, ...]]:
-        """A snapshot under the definitions of a commit, and what of the change between the two judges it.
-
-        Raises:
-            UsageError: the engine that runs is the change's own.
-        """
-        from .digest.analysis import Ruled
-
-        base = self.analysis(self.repository.resolve(trusted))
-        paths = _LazyPaths(base.snapshot, analysis.snapshot)
-        control = control_plane(paths, *(rules for rules in map(_rules, (base, analysis)) if rules is not None))
-        if own := self._own_engine(base.snapshot):
-            raise UsageError(
-                f"this engine lies in the checkout that it judges, and {own} is not what {trusted} has",
-                hint="run an engine that is installed outside, or a checkout of the base",
-            )
-        return Ruled(analysis.snapshot, base.graph, self.memo), control
-
-    def _tip(self, at: str | Snapshot | None) -> str:
-        """The commit that a snapshot stands on: its own, or that of the work tree's HEAD; "" before the first."""
-        if isinstance(at, Snapshot):
-            return at.commit or self.repository.try_resolve("HEAD") or ""
-        return self.repository.resolve(at) if at is not None else self.repository.try_resolve("HEAD") or ""
-
-    def _baseline(self, ref: str, tip: str, change: Analysis) -> Baseline:
-        """The commit that a change is compared with: where it left `ref`; under the definitions that the change is judged by.
-
-        Raises:
-            SnapshotError, DeclarationError: it is not here, or its declarations are wrong.
-        """
-        from .digest.analysis import Ruled
-        from .execute.perf import Baseline
-
-        commit = self.repository.merge_base(self.repository.resolve(ref), tip)
-        analysis = Ruled(self.repository.at(commit), change.graph, self.memo)
-
-        def is_ancestor(other: str) -> bool:
-            try:
-                return self.repository.merge_base(other, commit) == other
-            except SnapshotError:
-                return False  # of a branch that is gone, or without a common history
-
-        return Baseline(analysis, is_ancestor)
-
-    def _own_engine(self, base: Snapshot) -> str:
-        """A file of the running engine that lies in this work tree and differs from the base's; "" where there is none."""
-        package = Path(__file__).resolve().parent
-        root = self.root.resolve()
-        if not package.is_relative_to(root):
-            return ""
-        for file in sorted(package.rglob("*.py")):
-            path = file.relative_to(root).as_posix()
-            if base.read(path) != file.read_bytes():
-                return path
-        return ""
 
     def audit(
         self,
@@ -480,49 +224,21 @@ class Workspace:
         Raises:
             DeclarationError, UsageError, SnapshotError, HostError: nothing was run.
         """
+        from .asking.build import hidden_folders
         from .execute.audit import audit
 
         analysis = self.analysis(at)
         chosen = analysis.graph.select([labels] if isinstance(labels, str) else list(labels))
-        hidden = tuple(str(path) for path in dict.fromkeys([*self.repository.worktrees(), self.repository.common_dir]))
+        hidden = hidden_folders(self.repository)
         report = audit(analysis, self.store, hidden, chosen, budget=budget, seed=seed, jobs=jobs, say=say)
         self.memo.flush()
         return report
 
     def results(self, what: str | None = None, at: str | None = None) -> ResultsReport:
         """Stored results: all, a label's, or what is proven at a commit (full SHA, unique prefix of one, or any ref)."""
-        from .answers import ResultsReport
+        from .asking.results import results
 
-        if what is None:
-            return ResultsReport("", tuple(self.store.all()))
-        from .label import parse_label
-
-        if what.startswith(("//", ":")) or (":" in what and "/" not in what):
-            label = parse_label(what)
-            analysis = self.analysis(at)
-            target = analysis.graph.get(label)
-            ran = tuple(self.store.by_label(str(label)))
-            row = analysis.table()[str(label)]
-            limit = row.timeout_s or 10**9
-            proof = self.store.proof(row.digest, timeout_s=limit, accept_flaky=row.accept_flaky) if target.kind == "gate" else None
-            return ResultsReport(str(label), ran, (proof,) if proof is not None and proof not in ran else ())
-        commit = self.repository.try_resolve(what)
-        if commit is None:
-            return ResultsReport(what, tuple(self.store.by_commit(what)))
-        found = {id(result): result for result in self.store.by_commit(commit)}
-        by_key = {}
-        try:
-            table = self.analysis(commit).table()
-        except DeclarationError:
-            table = {}
-        for label_text, row in table.items():
-            if row.kind == "gate":
-                proof = self.store.proof(row.digest, timeout_s=row.timeout_s or 10**9, accept_flaky=row.accept_flaky)
-                by_key[label_text] = proof
-        self.memo.flush()
-        recorded = {(result.action_key, result.started) for result in found.values()}
-        reused = [proof for proof in by_key.values() if proof is not None and (proof.action_key, proof.started) not in recorded]
-        return ResultsReport(commit, tuple(found.values()), tuple(reused))
+        return results(self, what, at)
 
     def inspect_results(self) -> Inspection:
         """Read every file of the store; what is damaged is put aside."""
@@ -546,17 +262,9 @@ class Workspace:
 
     def log(self, label: str, at: str | None = None) -> tuple[Result, bytes] | None:
         """The latest log of a gate at a snapshot; of any earlier key where this one never ran."""
-        from .label import parse_label
+        from .asking.results import log
 
-        parsed = parse_label(label)
-        analysis = self.analysis(at)
-        analysis.graph.get(parsed)
-        candidates = self.store.results(analysis.digest(parsed)) or self.store.by_label(str(parsed))
-        for result in sorted(candidates, key=lambda one: one.started, reverse=True):
-            log = self.store.log(result)
-            if log is not None:
-                return result, log
-        return None
+        return log(self, label, at)
 
     # -- evidence --------------------------------------------------------------------------------------------------------------
 
@@ -779,24 +487,3 @@ class Workspace:
         report = Lander(self, base, branches or {}).land(contracts, train=train, dry_run=dry_run, prove=prove)
         self.memo.flush()
         return report
-
-
-def _rules(analysis: Analysis) -> Rules | None:
-    """The rules of a side, where its declarations can be read; where not, that its BUILD.toml differs says enough."""
-    try:
-        return analysis.rules()
-    except DeclarationError:
-        return None
-
-
-class _LazyPaths:
-    """The paths that differ between two trees, walked only if somebody asks."""
-
-    def __init__(self, old: Snapshot, new: Snapshot) -> None:
-        self._old, self._new = old, new
-        self._paths: list[str] | None = None
-
-    def __iter__(self) -> Any:
-        if self._paths is None:
-            self._paths = [path for path, _, _ in self._new.objects.differences(self._old.tree, self._new.tree)]
-        return iter(self._paths)

@@ -33,6 +33,7 @@ ROOMS = [
     ["answers"],
     ["attest"],
     ["execute"],
+    ["asking"],
     ["merge"],
     ["contracts", "pulls"],
     ["tierb"],

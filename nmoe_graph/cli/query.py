@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..asking.affected import ALL_KINDS
 from ..errors import UsageError
 from ..report.console import columns, json_text, show
-from ..workspace import ALL_KINDS, Workspace
+from ..workspace import Workspace
 
 
 def run(options: argparse.Namespace) -> int:

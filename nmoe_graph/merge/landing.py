@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answers import Landed, MergeReport
+from ..asking.asked import Asked
 from ..errors import HostError, SnapshotError, UsageError, printable
 from ..git.program import run_git
 from ..git.snapshot import Snapshot
@@ -25,7 +26,6 @@ from ..git.writing import write_object, write_tree
 from ..plan.merge import MergePlan, Status, Step
 from .branches import CONTRACT, SQUASHED
 from .planner import CONTROL_PLANE, MergePlanner
-from .trees import Asked
 
 __all__ = ["Lander"]
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from .. import plan
+from ..asking.asked import Asked
 from ..digest.analysis import Table
 from ..errors import SnapshotError, UsageError, did_you_mean
 from ..label import Label
@@ -35,7 +36,7 @@ from ..result import Verdict
 from .branches import Branch, Branches
 from .steps import StepMaker, reason
 from .together import Facts, Stack
-from .trees import Asked, TreeGates
+from .trees import TreeGates
 
 __all__ = ["CONTROL_PLANE", "MergePlanner", "Wishes"]
 

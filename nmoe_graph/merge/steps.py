@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..asking.asked import Asked
 from ..digest.rules import Rules
 from ..errors import DeclarationError
 from ..label import Label
@@ -14,7 +15,7 @@ from ..plan.merge import Conflict, GateState, Status, Step, id_order
 from .branches import Branches
 from .scope import knob_faults, scope_faults
 from .together import Facts
-from .trees import Asked, TreeGates
+from .trees import TreeGates
 
 __all__ = ["StepMaker", "reason"]
 

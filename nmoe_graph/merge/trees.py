@@ -11,15 +11,13 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from ..answers import BuildReport
+from ..asking.asked import Asked
 from ..digest.analysis import Analysis, Row, Table, engine_stamp
 from ..digest.manifest import value_digest
 from ..digest.patched import Patched
 from ..errors import DeclarationError
 from ..git.merging import Merger
-from ..git.repository import Repository
 from ..git.snapshot import Snapshot
 from ..graph.graph import Graph
 from ..inputs.files import FileReader
@@ -28,27 +26,8 @@ from ..model import Contract, Gate
 from ..plan.cost import GatePrice
 from ..result import Result, Verdict
 from ..store.local import Store
-from ..store.memo import SqliteMemo
 
-__all__ = ["Asked", "Recorded", "TreeGates"]
-
-
-class Asked(Protocol):
-    """What the planner asks of the workspace that it plans for."""
-
-    repository: Repository
-    memo: SqliteMemo
-
-    @property
-    def store(self) -> Store: ...
-
-    def analysis(self, at: str | Snapshot | None = None) -> Analysis: ...
-
-    def base_ref(self, at: str | None = None) -> str | None: ...
-
-    def synced(self) -> Snapshot | None: ...
-
-    def build(self, labels: Sequence[str] | str, at: str | Snapshot | None = None, *, keep_going: bool = False) -> BuildReport: ...
+__all__ = ["Recorded", "TreeGates"]
 
 
 @dataclass(frozen=True)

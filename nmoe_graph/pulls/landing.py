@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from ..answers import BuildReport, Landed, MergeReport
-from ..attest import evidence
+from ..answers import Landed, MergeReport
+from ..asking import asked
 from ..attest.evidence import Evidence
 from ..attest.states import states
-from ..digest.analysis import Analysis
 from ..errors import HostError, SnapshotError, printable
 from ..forge.errors import ForgeError, Trouble
 from ..forge.records import Merged, Pull
@@ -36,16 +35,10 @@ __all__ = ["Asked", "Forge", "HubLander"]
 _WHO = "nmoe-graph <merge@nmoe-graph.invalid>"
 
 
-class Asked(evidence.Asked, Protocol):
+class Asked(asked.Asked, Protocol):
     """What is asked of the workspace."""
 
     def evidence(self, base: str | None = None) -> Evidence: ...
-
-    def analysis(self, at: str | Snapshot | None = None) -> Analysis: ...
-
-    def synced(self) -> Snapshot | None: ...
-
-    def build(self, labels: Sequence[str] | str, at: str | Snapshot | None = None, *, keep_going: bool = False) -> BuildReport: ...
 
 
 class Forge(Protocol):

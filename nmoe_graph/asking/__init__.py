@@ -1,0 +1,1 @@
+"""What a workspace is asked: each question has a file."""
