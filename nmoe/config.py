@@ -14,27 +14,41 @@ import hashlib
 import json
 import math
 import os
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from .given import ConfigError, Given, from_file, from_words
 
 __all__ = ["Config", "ConfigError"]
 
 
-class ConfigError(ValueError):
-    """A configuration is wrong.  `faults` holds every reason, each with its place."""
+class _Rule(NamedTuple):
+    """What a value must be, and the words for one that is not."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(self.faults))
+    holds: Callable[[Any], bool]
+    words: str
 
 
-def _maths(default: Any) -> Any:
+_ANY = _Rule(lambda value: True, "")
+_POSITIVE = _Rule(lambda value: value > 0, "must be above zero")
+_NOT_NEGATIVE = _Rule(lambda value: value >= 0, "must not be negative")
+_SHARE = _Rule(lambda value: 0 <= value < 1, "must lie in [0, 1)")
+
+
+def _one_of(*choices: str) -> _Rule:
+    return _Rule(lambda value: value in choices, f"is none of {', '.join(choices)}")
+
+
+def _maths(default: Any, rule: _Rule = _ANY) -> Any:
     """A field that changes what is computed: it enters the fingerprint that a resume must match."""
-    return field(default=default, metadata={"maths": True})
+    return field(default=default, metadata={"rule": rule, "maths": True})
+
+
+def _run(default: Any, rule: _Rule) -> Any:
+    """A field of what a run does around the mathematics: a resumed run may differ in it."""
+    return field(default=default, metadata={"rule": rule})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,73 +57,72 @@ class Config:
 
     preset: str = "custom"
     experiment_id: str = "default"
-    target: str = "b200"
+    target: str = _run("b200", _one_of("b200", "sm90", "cpu"))
 
-    vocab_size: int = _maths(201_088)
-    eos_token_id: int = _maths(199_999)
-    dim: int = _maths(2048)
-    n_layers: int = _maths(12)
-    n_heads: int = _maths(16)
-    inter_dim: int = _maths(11_264)
-    moe_inter_dim: int = _maths(1408)
-    n_routed_experts: int = _maths(64)
-    n_activated_experts: int = _maths(6)
-    n_shared_experts: int = _maths(2)
-    n_dense_layers: int = _maths(1)
+    vocab_size: int = _maths(201_088, _POSITIVE)
+    eos_token_id: int = _maths(199_999, _NOT_NEGATIVE)
+    dim: int = _maths(2048, _POSITIVE)
+    n_layers: int = _maths(12, _POSITIVE)
+    n_heads: int = _maths(16, _POSITIVE)
+    inter_dim: int = _maths(11_264, _POSITIVE)
+    moe_inter_dim: int = _maths(1408, _POSITIVE)
+    n_routed_experts: int = _maths(64, _POSITIVE)
+    n_activated_experts: int = _maths(6, _POSITIVE)
+    n_shared_experts: int = _maths(2, _NOT_NEGATIVE)
+    n_dense_layers: int = _maths(1, _NOT_NEGATIVE)
 
-    attn: str = _maths("mla")
-    attn_local: str = _maths("swa")
-    attn_global_every: int = _maths(1)
-    attn_local_window: int = _maths(128)
-    q_lora_rank: int = _maths(1536)
-    kv_lora_rank: int = _maths(512)
-    qk_nope_head_dim: int = _maths(128)
-    qk_rope_head_dim: int = _maths(64)
-    v_head_dim: int = _maths(128)
-    rope_theta: float = _maths(50_000.0)
-    max_position_embeddings: int = _maths(8192)
-    rms_norm_eps: float = _maths(1e-5)
+    attn: str = _maths("mla", _one_of("mla"))
+    attn_local: str = _maths("swa", _one_of("swa"))
+    attn_global_every: int = _maths(1, _POSITIVE)
+    attn_local_window: int = _maths(128, _NOT_NEGATIVE)
+    q_lora_rank: int = _maths(1536, _NOT_NEGATIVE)
+    kv_lora_rank: int = _maths(512, _POSITIVE)
+    qk_nope_head_dim: int = _maths(128, _POSITIVE)
+    qk_rope_head_dim: int = _maths(64, _POSITIVE)
+    v_head_dim: int = _maths(128, _POSITIVE)
+    rope_theta: float = _maths(50_000.0, _POSITIVE)
+    max_position_embeddings: int = _maths(8192, _POSITIVE)
+    rms_norm_eps: float = _maths(1e-5, _POSITIVE)
 
-    router_bias_update_rate: float = _maths(1e-4)
-    route_scale: float = _maths(1.0)
+    router_bias_update_rate: float = _maths(1e-4, _NOT_NEGATIVE)
+    route_scale: float = _maths(1.0, _POSITIVE)
     norm_topk_prob: bool = _maths(True)
-    mup_embed: float = _maths(1.0)
-    mup_logits: float = _maths(1.0)
+    mup_embed: float = _maths(1.0, _POSITIVE)
+    mup_logits: float = _maths(1.0, _POSITIVE)
 
-    dtype: str = _maths("bf16")
-    bf16_last_layers: int = _maths(0)
-    moments: str = _maths("fp32")
+    dtype: str = _maths("bf16", _one_of("bf16", "fp8", "nvfp4"))
+    bf16_last_layers: int = _maths(0, _NOT_NEGATIVE)
+    moments: str = _maths("fp32", _one_of("fp32", "bf16"))
     frozen_experts: bool = _maths(False)
     frozen_dir: str = ""
 
-    lr_dense: float = _maths(3.4e-4)
-    lr_router: float = _maths(3.4e-4)
-    lr_expert: float = _maths(3.4e-4)
-    weight_decay: float = _maths(0.1)
-    adam_beta1: float = _maths(0.9)
-    adam_beta2: float = _maths(0.95)
-    adam_beta2_expert: float = _maths(0.99)
-    adam_eps: float = _maths(1e-8)
-    warmup_steps: int = _maths(500)
-    hold_tokens: int = _maths(10_000_000_000)
-    decay_tokens: int = _maths(40_000_000_000)
-    decay_floor: float = _maths(3e-5)
+    lr_dense: float = _maths(3.4e-4, _POSITIVE)
+    lr_router: float = _maths(3.4e-4, _POSITIVE)
+    lr_expert: float = _maths(3.4e-4, _POSITIVE)
+    weight_decay: float = _maths(0.1, _NOT_NEGATIVE)
+    adam_beta1: float = _maths(0.9, _SHARE)
+    adam_beta2: float = _maths(0.95, _SHARE)
+    adam_beta2_expert: float = _maths(0.99, _SHARE)
+    adam_eps: float = _maths(1e-8, _POSITIVE)
+    warmup_steps: int = _maths(500, _NOT_NEGATIVE)
+    hold_tokens: int = _maths(10_000_000_000, _NOT_NEGATIVE)
+    decay_tokens: int = _maths(40_000_000_000, _NOT_NEGATIVE)
+    decay_floor: float = _maths(3e-5, _NOT_NEGATIVE)
 
-    batch_size: int = _maths(8)
-    seq_len: int = _maths(4096)
-    seed: int = _maths(42)
+    batch_size: int = _maths(8, _POSITIVE)
+    seq_len: int = _maths(4096, _POSITIVE)
+    seed: int = _maths(42, _NOT_NEGATIVE)
 
-    # What a run does around the mathematics: a resumed run may differ in any of these.
-    steps: int = 10_000
-    log_every: int = 10
+    steps: int = _run(10_000, _POSITIVE)
+    log_every: int = _run(10, _POSITIVE)
     checkpoint_dir: str = "checkpoints"
-    checkpoint_every: int = 1000
-    checkpoint_keep_last_n: int = 3
+    checkpoint_every: int = _run(1000, _POSITIVE)
+    checkpoint_keep_last_n: int = _run(3, _NOT_NEGATIVE)
     resume: bool = True
     data_path: str = "data"
     metrics_dir: str = "metrics"
     experiments_db: str = ""
-    timeout_s: int = 300
+    timeout_s: int = _run(300, _POSITIVE)
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
@@ -185,16 +198,9 @@ class Config:
         Raises:
             ConfigError: with every fault of the file and of the command line.
         """
-        env = os.environ if env is None else env
-        files = [word for word in argv if not word.startswith("-")]
-        if not files:
-            raise ConfigError(["a configuration file is due: CONFIG.toml [--key=value ...]"])
-        values, faults, places = _read(files[0], env)
-        faults += [f"{word}: options are written --key=value, and one configuration file is enough" for word in files[1:]]
-        for word in argv:
-            if word.startswith("-"):
-                _override(word, values, faults, places)
-        return cls._made(values, faults, places)
+        faults: list[str] = []
+        given = from_words(argv, _KINDS, os.environ if env is None else env, faults)
+        return cls._made(given, faults)
 
     @classmethod
     def load(cls, path: str | Path, env: Mapping[str, str] | None = None, **overrides: Any) -> Config:
@@ -203,39 +209,34 @@ class Config:
         Raises:
             ConfigError: with every fault.
         """
-        values, faults, places = _read(str(path), os.environ if env is None else env)
-        for name, value in overrides.items():
-            values[name], places[name] = value, "override"
-        return cls._made(values, faults, places)
+        faults: list[str] = []
+        given = from_file(str(path), os.environ if env is None else env, faults)
+        return cls._made(given | {name: (value, "override") for name, value in overrides.items()}, faults)
 
     @classmethod
-    def _made(cls, values: Mapping[str, Any], faults: list[str], places: Mapping[str, str]) -> Config:
+    def _made(cls, given: Given, faults: list[str]) -> Config:
         typed = {}
-        kinds = {one.name: str(one.type) for one in dataclasses.fields(cls)}
-        for name, value in values.items():
-            where = places.get(name, "")
-            if name not in kinds:
-                faults.append(f"{where}: unknown key {name}{_hint(name, kinds)}")
-                continue
-            fitted = _fit(kinds[name], value)
-            if fitted is None:
-                faults.append(f"{where}: {name} must be {_WORDS[kinds[name]]}, not {value!r}")
+        for name, (value, where) in given.items():
+            if name not in _KINDS:
+                near = difflib.get_close_matches(name, _KINDS, n=1)
+                faults.append(f"{where}: unknown key {name}{f'; did you mean {near[0]}?' if near else ''}")
+            elif (fitted := _fit(_KINDS[name], value)) is None:
+                faults.append(f"{where}: {name} must be {_WORDS[_KINDS[name]]}, not {value!r}")
             else:
                 typed[name] = fitted
         if faults:
             raise ConfigError(faults)
         config = cls(**typed)
-        if wrong := _check(config, places):
-            raise ConfigError(wrong)
+        if wrong := _check(config):
+            places = {name: where for name, (_, where) in given.items()}
+            raise ConfigError(
+                [f"{places.get(name, 'default')}: {name} = {getattr(config, name)!r} {words}" for name, words in wrong]
+            )
         return config
 
 
+_KINDS = {one.name: str(one.type) for one in dataclasses.fields(Config)}
 _WORDS = {"int": "a whole number", "float": "a finite number", "bool": "true or false", "str": "text"}
-
-
-def _hint(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _fit(kind: str, value: Any) -> Any:
@@ -244,9 +245,7 @@ def _fit(kind: str, value: Any) -> Any:
         return value if kind == "bool" and isinstance(value, bool) else None
     if kind == "float":
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-    if kind == "int":
-        return value if isinstance(value, int) else None
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, int if kind == "int" else str) else None
 
 
 def _toml(value: Any) -> str:
@@ -255,165 +254,24 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-_VARIABLE = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
-
-
-def _expand(text: str, where: str, env: Mapping[str, str], faults: list[str]) -> str:
-    def value(found: re.Match[str]) -> str:
-        name, default = found[1], found[2]
-        if not re.fullmatch(r"NMOE_[A-Z0-9_]+", name):
-            faults.append(f"{where}: ${{{name}}} cannot be used here; only variables that begin with NMOE_ can")
-            return ""
-        if name in env:
-            return env[name]
-        if default is None:
-            faults.append(f"{where}: ${{{name}}} is not set; export {name}=..., or write ${{{name}:-default}}")
-            return ""
-        return default
-
-    return _VARIABLE.sub(value, text)
-
-
-def _read(path: str, env: Mapping[str, str]) -> tuple[dict[str, Any], list[str], dict[str, str]]:
-    """Values, faults and places of a file."""
-    if not path.endswith(".toml"):
-        raise ConfigError([f"{path}: a configuration is a TOML file"])
-    try:
-        text = Path(path).read_text("utf-8")
-        data = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-        where = f"{path}:{found[1]}:{found[2]}" if found else path
-        raise ConfigError([f"{where}: no valid TOML: {str(error).split(' (at ')[0]}"]) from None
-    lines: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        key = re.match(r"\s*\[?([A-Za-z0-9_\-]+)\]?\s*(=|$)", line)
-        if key:
-            lines.setdefault(key[1], f"{path}:{number}")
-    faults: list[str] = []
-    places = {name: lines.get(name, path) for name in data}
-    values = {name: _expand(value, places[name], env, faults) if isinstance(value, str) else value for name, value in data.items()}
-    return values, faults, places
-
-
-def _override(word: str, values: dict[str, Any], faults: list[str], places: dict[str, str]) -> None:
-    kinds = {one.name: str(one.type) for one in dataclasses.fields(Config)}
-    if word in ("--resume", "--no-resume"):
-        values["resume"], places["resume"] = word == "--resume", word
-        return
-    name, equals, text = word.removeprefix("--").partition("=")
-    if not word.startswith("--") or not equals:
-        faults.append(f"{word}: options are written --key=value")
-        return
-    if name not in kinds:
-        faults.append(f"{word}: unknown key {name}{_hint(name, kinds)}")
-        return
-    kind = kinds[name]
-    try:
-        value: Any = (
-            {"int": int, "float": float, "str": str}[kind](text) if kind != "bool" else {"true": True, "false": False}[text]
-        )
-    except (ValueError, KeyError):
-        faults.append(f"{word}: {name} must be {_WORDS[kind]}, not {text!r}")
-        return
-    values[name], places[name] = value, word
-
-
-_POSITIVE = [
-    "vocab_size",
-    "dim",
-    "n_layers",
-    "n_heads",
-    "inter_dim",
-    "moe_inter_dim",
-    "n_routed_experts",
-    "n_activated_experts",
-    "kv_lora_rank",
-    "qk_nope_head_dim",
-    "qk_rope_head_dim",
-    "v_head_dim",
-    "rope_theta",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "adam_eps",
-    "batch_size",
-    "seq_len",
-    "log_every",
-    "checkpoint_every",
-    "attn_global_every",
-    "lr_dense",
-    "lr_router",
-    "lr_expert",
-    "steps",
-    "route_scale",
-    "mup_embed",
-    "mup_logits",
-    "timeout_s",
-]
-_NOT_NEGATIVE = [
-    "n_shared_experts",
-    "n_dense_layers",
-    "q_lora_rank",
-    "router_bias_update_rate",
-    "weight_decay",
-    "warmup_steps",
-    "hold_tokens",
-    "decay_tokens",
-    "decay_floor",
-    "checkpoint_keep_last_n",
-    "eos_token_id",
-    "seed",
-    "attn_local_window",
-    "bf16_last_layers",
-]
-_CHOICES = {
-    "target": ("b200", "sm90", "cpu"),
-    "attn": ("mla",),
-    "attn_local": ("swa",),
-    "dtype": ("bf16", "fp8", "nvfp4"),
-    "moments": ("fp32", "bf16"),
-}
-
-
-def _check(config: Config, places: Mapping[str, str]) -> list[str]:
-    """Every way in which the values do not fit each other."""
-    wrong: list[str] = []
-
-    def say(name: str, text: str) -> None:
-        wrong.append(f"{places.get(name, 'default')}: {name} = {getattr(config, name)!r} {text}")
-
-    for name in _POSITIVE:
-        if not getattr(config, name) > 0:
-            say(name, "must be above zero")
-    for name in _NOT_NEGATIVE:
-        if getattr(config, name) < 0:
-            say(name, "must not be negative")
-    for name, choices in _CHOICES.items():
-        if getattr(config, name) not in choices:
-            say(name, f"is none of {', '.join(choices)}")
-    for name in ("adam_beta1", "adam_beta2", "adam_beta2_expert"):
-        if not 0 <= getattr(config, name) < 1:
-            say(name, "must lie in [0, 1)")
-    if wrong:
-        return wrong
-    if config.n_activated_experts > config.n_routed_experts:
-        say("n_activated_experts", f"is more than the {config.n_routed_experts} routed experts")
-    if config.n_dense_layers > config.n_layers:
-        say("n_dense_layers", f"is more than the {config.n_layers} layers")
-    if config.qk_rope_head_dim % 2:
-        say("qk_rope_head_dim", "must be even: rotary pairs halves")
-    if config.attn_global_every > 1 and config.attn_local_window < 1:
-        say("attn_local_window", "must be above zero where there are local layers")
-    if config.attn_global_every > 1 and config.v_head_dim < config.qk_rope_head_dim:
-        say("v_head_dim", f"is below qk_rope_head_dim {config.qk_rope_head_dim}, which local heads rotate")
-    if config.eos_token_id >= config.vocab_size:
-        say("eos_token_id", f"is outside the vocabulary of {config.vocab_size}")
-    if config.seq_len > config.max_position_embeddings:
-        say("seq_len", f"is more than max_position_embeddings {config.max_position_embeddings}")
-    if config.dtype != "bf16" and (config.dim % 32 or config.moe_inter_dim % 32):
-        say("dtype", f"needs dim {config.dim} and moe_inter_dim {config.moe_inter_dim} in blocks of 32")
-    if config.frozen_experts and not config.frozen_dir:
-        say("frozen_experts", "needs frozen_dir")
-    return wrong
+def _check(c: Config) -> list[tuple[str, str]]:
+    """Every key whose value cannot be, and why; only if each is fine alone, how they do not fit each other."""
+    rules = {one.name: one.metadata["rule"] for one in dataclasses.fields(c) if one.metadata}
+    wrong = [(name, rule.words) for name, rule in rules.items() if not rule.holds(getattr(c, name))]
+    local, rope, routed = c.attn_global_every > 1, c.qk_rope_head_dim, c.n_routed_experts
+    together = (
+        (c.n_activated_experts > routed, "n_activated_experts", f"is more than the {routed} routed experts"),
+        (c.n_dense_layers > c.n_layers, "n_dense_layers", f"is more than the {c.n_layers} layers"),
+        (rope % 2, "qk_rope_head_dim", "must be even: rotary pairs halves"),
+        (local and c.attn_local_window < 1, "attn_local_window", "must be above zero where there are local layers"),
+        (local and c.v_head_dim < rope, "v_head_dim", f"is below qk_rope_head_dim {rope}, which local heads rotate"),
+        (c.eos_token_id >= c.vocab_size, "eos_token_id", f"is outside the vocabulary of {c.vocab_size}"),
+        (c.seq_len > c.max_position_embeddings, "seq_len", f"is more than max_position_embeddings {c.max_position_embeddings}"),
+        (
+            c.dtype != "bf16" and (c.dim % 32 or c.moe_inter_dim % 32),
+            "dtype",
+            f"needs dim {c.dim} and moe_inter_dim {c.moe_inter_dim} in blocks of 32",
+        ),
+        (c.frozen_experts and not c.frozen_dir, "frozen_experts", "needs frozen_dir"),
+    )
+    return wrong or [(name, words) for refused, name, words in together if refused]
