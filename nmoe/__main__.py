@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .config import Config, ConfigError
+from .config import Config
+from .faults import ConfigError, say
 
 
 def main(argv: Sequence[str]) -> int:
@@ -13,8 +14,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         config = Config.from_args(argv)
     except ConfigError as error:
-        sys.stderr.write("".join(f"nmoe: {fault}\n" for fault in error.faults))
-        return 2
+        return say(error)
     total, active = config.parameter_count()
     sys.stdout.write(f"# {total:,} parameters, {active:,} active, fingerprint {config.fingerprint()[:16]}\n{config.to_toml()}")
     return 0

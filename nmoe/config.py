@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .given import ConfigError, Given, from_file, from_words
+from .faults import ConfigError
+from .given import Given, from_file, from_words
 
 __all__ = ["Config", "ConfigError"]
 

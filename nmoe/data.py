@@ -18,14 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["INDEX", "SCHEMA", "DataError", "Stream", "file_digest", "shuffled"]
+from .faults import DataError
+
+__all__ = ["INDEX", "SCHEMA", "Stream", "read_index", "shuffled"]
 
 INDEX = "index.json"
 SCHEMA = "nmoe/tokens@1"
-
-
-class DataError(ValueError):
-    """A data folder cannot be read.  One line, with the file."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Stream:
             DataError: with the first thing that is wrong.
         """
         folder = Path(folder)
-        text, index = _index(folder)
+        text, index = read_index(folder)
         if index["vocab_size"] > vocab_size:
             raise DataError(f"{folder / INDEX}: tokens up to {index['vocab_size'] - 1}, and the model's vocab_size is {vocab_size}")
         if index["eos_token_id"] != eos_token_id:
@@ -94,7 +92,12 @@ class Stream:
         return float(-(share * np.log(share)).sum())
 
 
-def _index(folder: Path) -> tuple[bytes, dict[str, Any]]:
+def read_index(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """The index as it lies, and what it says.
+
+    Raises:
+        DataError: it cannot be read, or is no index.
+    """
     path = folder / INDEX
     try:
         text = path.read_bytes()
@@ -126,11 +129,6 @@ def _shard(path: Path, tokens: int, dtype: str) -> np.ndarray[Any, Any]:
     if shard.dtype != np.dtype(dtype) or shard.shape != (tokens,):
         raise DataError(f"{path}: holds {shard.dtype} {list(shard.shape)}, and the index says {dtype} [{tokens}]")
     return shard
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shuffled(place: int, size: int, key: str) -> int:

@@ -11,18 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ConfigError", "Given", "from_file", "from_words"]
+from .faults import ConfigError
+
+__all__ = ["Given", "from_file", "from_words"]
 
 #: Values as they were given, by key, each with the place where it was: path:line, or the word of the command line.
 Given = dict[str, tuple[Any, str]]
-
-
-class ConfigError(ValueError):
-    """A configuration is wrong.  `faults` holds every reason, each with its place."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(self.faults))
 
 
 def from_words(argv: Sequence[str], kinds: Mapping[str, str], env: Mapping[str, str], faults: list[str]) -> Given:

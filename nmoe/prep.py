@@ -11,14 +11,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .data import INDEX, SCHEMA, DataError, file_digest
+from .data import INDEX, SCHEMA, read_index
+from .faults import DataError, say
+from .whole import damaged, digest, write_whole
 
 __all__ = ["EOS", "check", "main", "pydoc_texts", "write_shards"]
 
@@ -37,49 +38,40 @@ def write_shards(folder: Path, texts: Iterable[bytes], shard_tokens: int = _SHAR
     """Write the folder; the index comes last, so that a folder with one is whole.  Returns the number of tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
-    shards: list[dict[str, object]] = []
-    waiting: list[np.ndarray] = []
-    held = 0
-
-    def flush(limit: int) -> None:
-        nonlocal waiting, held
-        stream = np.concatenate(waiting) if waiting else np.empty(0, np.uint16)
-        while len(stream) >= limit:
-            name = f"shard_{len(shards):05d}.npy"
-            np.save(folder / name, stream[:limit])
-            shards.append({"file": name, "tokens": len(stream[:limit]), "sha256": file_digest(folder / name)})
-            stream = stream[limit:]
-            if not len(stream):
-                break
-        waiting, held = [stream], len(stream)
-
-    for text in texts:
-        waiting.append(np.append(np.frombuffer(text, np.uint8).astype(np.uint16), np.uint16(EOS)))
-        held += len(waiting[-1])
-        if held >= shard_tokens:
-            flush(shard_tokens)
-    if held:
-        flush(held)
+    shards, total = [], 0
+    for tokens in _cut(texts, shard_tokens):
+        path = folder / f"shard_{len(shards):05d}.npy"
+        np.save(path, tokens)
+        shards.append({"file": path.name, "tokens": len(tokens), "sha256": digest(path)})
+        total += len(tokens)
     if not shards:
         raise DataError(f"{folder}: no text was given, and no tokens are no data")
     index = {"schema": SCHEMA, "dtype": "uint16", "vocab_size": EOS + 1, "eos_token_id": EOS, "shards": shards}
-    part = folder / f"{INDEX}.part"
-    part.write_text(json.dumps(index, indent=1) + "\n")
-    os.replace(part, folder / INDEX)
-    return sum(int(str(shard["tokens"])) for shard in shards)
+    write_whole(folder / INDEX, json.dumps(index, indent=1) + "\n")
+    return total
+
+
+def _cut(texts: Iterable[bytes], size: int) -> Iterator[np.ndarray]:
+    """The stream of all texts, each with its end, in arrays of `size` tokens; the last may be shorter."""
+    waiting: list[np.ndarray] = []
+    held = 0
+    for text in texts:
+        waiting.append(np.append(np.frombuffer(text, np.uint8).astype(np.uint16), np.uint16(EOS)))
+        held += len(waiting[-1])
+        if held >= size:
+            stream = np.concatenate(waiting)
+            whole = held - held % size
+            yield from (stream[at : at + size] for at in range(0, whole, size))
+            waiting, held = [stream[whole:]], held - whole
+    if held:
+        yield np.concatenate(waiting)
 
 
 def check(folder: Path) -> list[str]:
     """Every shard whose bytes are not those of the index."""
-    try:
-        index = json.loads((folder / INDEX).read_text())
-        return [
-            f"{folder / shard['file']}: is not what the index says"
-            for shard in index["shards"]
-            if not (folder / shard["file"]).is_file() or file_digest(folder / shard["file"]) != shard["sha256"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / INDEX}: cannot be read: {error}") from None
+    _, index = read_index(folder)
+    names = damaged(folder, {shard["file"]: shard["sha256"] for shard in index["shards"]})
+    return [f"{folder / name}: is not what the index says" for name in names]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -103,8 +95,7 @@ def main(argv: Sequence[str]) -> int:
         texts = pydoc_texts() if "--pydoc" in flags else (Path(word).read_bytes() for word in words[1:])
         sys.stdout.write(f"{write_shards(folder, texts, size):,} tokens\n")
     except (DataError, OSError, ValueError) as error:
-        sys.stderr.write(f"nmoe: {error}\n")
-        return 2
+        return say(error)
     return 0
 
 
