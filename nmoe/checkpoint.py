@@ -12,7 +12,6 @@ resume: experts are found by their id, shards by their place in the whole.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,36 +20,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .config import Config
-from .data import file_digest
-from .opt import Adam, ExpertAdamW
+from .faults import CheckpointError
+from .opt import ExpertAdamW
 from .parallel import Ranks
-from .zero2 import Zero2
+from .whole import damaged, flush, read_tensors, write_tensors, write_whole
+from .zero2 import Zero2, shard_size
 
 __all__ = [
-    "MANIFEST",
-    "SCHEMA",
-    "Checkpoint",
-    "CheckpointError",
-    "checkpoints",
-    "newest",
-    "read_dense",
-    "read_experts",
-    "read_zero",
-    "remove",
-    "save",
-]
+    "Checkpoint", "checkpoints", "damaged_files", "expert_tensors", "load_expert_weights", "newest", "read_dense", "read_experts",
+    "read_zero", "remove", "save", "zero_tensors",
+]  # fmt: skip
 
 MANIFEST = "manifest.json"
 SCHEMA = "nmoe/checkpoint@1"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used.  One line, with its place."""
+_KEYS = {"step", "world", "files", "maths", "fingerprint", "tokens", "frozen", "run"}
 
 
 @dataclass(frozen=True)
@@ -80,18 +67,6 @@ class Checkpoint:
         if self.manifest["frozen"] != frozen:
             raise CheckpointError(f"{self.folder}: was made with other frozen experts; --no-resume starts anew")
 
-    def damaged(self, rank: int = 0, world: int = 1) -> list[str]:
-        """Files of this rank's share whose bytes are not those of the manifest."""
-        names = sorted(self.manifest["files"])[rank::world]
-        return [name for name in names if not _intact(self.folder / name, self.manifest["files"][name])]
-
-
-def _intact(path: Path, digest: str) -> bool:
-    try:
-        return file_digest(path) == digest
-    except OSError:
-        return False
-
 
 def checkpoints(folder: str | Path) -> list[Checkpoint]:
     """All that have a manifest, the newest first."""
@@ -101,10 +76,7 @@ def checkpoints(folder: str | Path) -> list[Checkpoint]:
             continue
         try:
             manifest = json.loads((path / MANIFEST).read_bytes())
-            if (
-                manifest["schema"] == SCHEMA
-                and {"step", "world", "files", "maths", "fingerprint", "tokens", "frozen", "run"} <= manifest.keys()
-            ):
+            if manifest["schema"] == SCHEMA and manifest.keys() >= _KEYS:
                 found.append(Checkpoint(path, manifest))
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -119,11 +91,17 @@ def newest(folder: str | Path, ranks: Ranks | None = None) -> tuple[Checkpoint |
     ranks = ranks or Ranks()
     notes: list[str] = []
     for one in checkpoints(folder):
-        bad = sorted(name for names in ranks.objects(one.damaged(ranks.rank, ranks.world)) for name in names)
+        bad = damaged_files(one.folder, one.manifest["files"], ranks)
         if not bad:
             return one, notes
         notes.append(f"{one.folder}: passed over, {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} damaged")
     return None, notes
+
+
+def damaged_files(folder: Path, digests: Mapping[str, str], ranks: Ranks) -> list[str]:
+    """Names of files that are not what they should be.  The ranks share the reading, and all are told."""
+    share = dict(sorted(digests.items())[ranks.rank :: ranks.world])
+    return sorted(name for names in ranks.objects(damaged(folder, share)) for name in names)
 
 
 def save(
@@ -141,41 +119,26 @@ def save(
     Raises:
         CheckpointError: this rank cannot write, for want of room or of rights.
     """
+    into = Path(folder) / f"iter_{manifest['step']:07d}"
     try:
-        return _save(folder, ranks, manifest, tensors, keep)
+        if ranks.rank == 0:
+            shutil.rmtree(into, ignore_errors=True)
+            into.mkdir(parents=True)
+        ranks.barrier()
+        every = ranks.objects(
+            {f"{name}.safetensors": write_tensors(into / f"{name}.safetensors", held) for name, held in tensors.items()}
+        )
+        if ranks.rank == 0:
+            files = {name: digest for one in every for name, digest in one.items()}
+            said = {"schema": SCHEMA, **manifest, "world": ranks.world, "files": files}
+            write_whole(into / MANIFEST, json.dumps(said, indent=1, sort_keys=True) + "\n")
+            flush(into.parent)
+            _purge(Path(folder), keep, manifest)
+        ranks.barrier()
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"rank {ranks.rank}: {folder}: the checkpoint of step {manifest['step']} cannot be written: {error}"
         ) from None
-
-
-def _save(
-    folder: str | Path, ranks: Ranks, manifest: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], keep: int
-) -> Path:
-    into = Path(folder) / f"iter_{manifest['step']:07d}"
-    if ranks.rank == 0:
-        shutil.rmtree(into, ignore_errors=True)
-        into.mkdir(parents=True)
-    ranks.barrier()
-    digests = {}
-    for name, held in tensors.items():
-        path = into / f"{name}.safetensors"
-        save_file({key: value.detach().contiguous() for key, value in held.items()}, path)
-        _flush(path)
-        digests[path.name] = file_digest(path)
-    every = ranks.objects(digests)
-    if ranks.rank == 0:
-        files = {name: digest for one in every for name, digest in one.items()}
-        part = into / f"{MANIFEST}.part"
-        part.write_text(
-            json.dumps({"schema": SCHEMA, **manifest, "world": ranks.world, "files": files}, indent=1, sort_keys=True) + "\n"
-        )
-        _flush(part)
-        os.replace(part, into / MANIFEST)
-        _flush(into)
-        _flush(into.parent)
-        _purge(Path(folder), keep, manifest)
-    ranks.barrier()
     return into
 
 
@@ -203,21 +166,13 @@ def _purge(folder: Path, keep: int, latest: Mapping[str, Any]) -> None:
             shutil.rmtree(path)
 
 
-def _flush(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
 # -- what is in the files ----------------------------------------------------------------------------------------------------------
 
 
 def expert_tensors(experts: ExpertAdamW, first: int) -> dict[str, Tensor]:
     """This rank's experts, each under `name.expert.part`."""
     held = {}
-    for name, weight in experts.group.parameters if experts.group else ():
+    for name, weight in experts.group.parameters:
         for part, tensor in {"weight": weight, **experts.states[name].state()}.items():
             for at in range(len(tensor)):
                 held[f"{name}.{first + at}.{part}"] = tensor[at].clone()
@@ -246,7 +201,7 @@ def read_experts(one: Checkpoint, experts: ExpertAdamW, first: int, total: int) 
     each = total // one.world
     for owner in range(one.world):
         with _opened(one, f"experts_{owner:03d}.safetensors") as file:
-            for name, weight in experts.group.parameters if experts.group else ():
+            for name, weight in experts.group.parameters:
                 for part, tensor in {"weight": weight.data, **experts.states[name].state()}.items():
                     for at in range(len(tensor)):
                         if (first + at) // each == owner:
@@ -255,26 +210,20 @@ def read_experts(one: Checkpoint, experts: ExpertAdamW, first: int, total: int) 
 
 def read_zero(one: Checkpoint, groups: Sequence[Zero2], rank: int) -> None:
     """Fill this rank's shards from the parts of the saved ones that overlap them."""
-    for zero in groups:
-        old = -(-zero.count // one.world)
-        begin, end = rank * zero.shard, min((rank + 1) * zero.shard, zero.count)
-        for owner in range(one.world):
-            low, high = max(begin, owner * old), min(end, (owner + 1) * old)
-            if low < high:
-                with _opened(one, f"zero_{owner:03d}.safetensors") as file:
-                    _fill(zero.adam, zero.group.name, file, low - owner * old, high - low, low - begin)
-
-
-def _fill(adam: Adam, name: str, file: Any, source: int, length: int, into: int) -> None:
-    for part, tensor in adam.state().items():
-        tensor[into : into + length].copy_(file.get_slice(f"{name}.{part}")[source : source + length])
+    for owner in range(one.world):
+        with _opened(one, f"zero_{owner:03d}.safetensors") as file:
+            for zero in groups:
+                old = shard_size(zero.count, one.world)
+                begin, saved = rank * zero.shard, owner * old
+                low, high = max(begin, saved), min(begin + zero.shard, saved + old, zero.count)
+                if low < high:
+                    for part, tensor in zero.adam.state().items():
+                        kept = file.get_slice(f"{zero.group.name}.{part}")
+                        tensor[low - begin : high - begin].copy_(kept[low - saved : high - saved])
 
 
 def _opened(one: Checkpoint, name: str) -> Any:
-    try:
-        return safe_open(one.folder / name, framework="pt", device="cpu")
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{one.folder / name}: cannot be read: {error}") from None
+    return read_tensors(one.folder / name, CheckpointError)
 
 
 def load_expert_weights(one: Checkpoint, name: str, total: int) -> Tensor:

@@ -9,37 +9,32 @@ optimizer state for experts and computes no gradient for them; router, shared ex
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from .checkpoint import CheckpointError, load_expert_weights, newest
-from .config import Config, ConfigError
-from .data import file_digest
+from .checkpoint import damaged_files, load_expert_weights, newest
+from .config import Config
+from .faults import CheckpointError, ConfigError, Fault, FrozenError, say
 from .formats import quantise_weight, weight_layout
 from .moe import FrozenExperts
+from .whole import read_tensors, write_tensors, write_whole
 
 if TYPE_CHECKING:
     from .model import Transformer
     from .parallel import Ranks
 
-__all__ = ["FrozenError", "check_frozen", "freeze", "load_frozen", "main"]
+__all__ = ["check_frozen", "freeze", "load_frozen", "main"]
 
 SCHEMA = "nmoe/frozen@1"
-_SHAPE = ("dtype", "bf16_last_layers", "dim", "moe_inter_dim", "n_routed_experts", "n_layers", "n_dense_layers")
-
-
-class FrozenError(ValueError):
-    """A folder of frozen experts does not fit the run.  One line."""
+MANIFEST = "manifest.json"
+_MODEL = ("dim", "moe_inter_dim", "n_routed_experts", "n_layers", "n_dense_layers")
+_SHAPE = ("dtype", "bf16_last_layers", *_MODEL)
 
 
 def freeze(config: Config, into: Path) -> Path:
@@ -48,32 +43,26 @@ def freeze(config: Config, into: Path) -> Path:
     Raises:
         CheckpointError: there is none, or it is of another model.
     """
-    trained = dataclasses.replace(config, frozen_experts=False, frozen_dir="")
     one, _ = newest(config.checkpoint_dir)
     if one is None:
         raise CheckpointError(f"{config.checkpoint_dir}: holds no whole checkpoint to freeze")
-    maths = {**one.manifest["maths"]}
-    differ = [key for key in _SHAPE if key not in ("dtype", "bf16_last_layers") and maths.get(key) != getattr(trained, key)]
-    if differ:
+    maths = one.manifest["maths"]
+    if differ := [key for key in _MODEL if maths.get(key) != getattr(config, key)]:
         raise CheckpointError(f"{one.folder}: is of another model: {', '.join(differ)} differ")
     if maths.get("frozen_experts"):
         raise CheckpointError(f"{one.folder}: its experts are frozen already; it holds no expert weights")
     into.mkdir(parents=True, exist_ok=True)
-    (into / "manifest.json").unlink(missing_ok=True)
+    (into / MANIFEST).unlink(missing_ok=True)
     files = {}
     for layer in range(config.n_dense_layers, config.n_layers):
         parts = {}
         for which, name in (("w13", "w13_LDF"), ("w2", "w2_LFD")):
             weight = load_expert_weights(one, f"blocks.{layer}.ffn.experts.{name}", config.n_routed_experts)
             for part, tensor in quantise_weight(weight, config.expert_format(layer)).items():
-                parts[f"{which}_{part}"] = tensor.contiguous()
-        path = into / _file(layer)
-        save_file(parts, path)
-        files[path.name] = file_digest(path)
+                parts[f"{which}_{part}"] = tensor
+        files[_file(layer)] = write_tensors(into / _file(layer), parts)
     said = {"schema": SCHEMA, **{key: getattr(config, key) for key in _SHAPE}, "from_step": one.step, "files": files}
-    part_file = into / "manifest.part"
-    part_file.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
-    os.replace(part_file, into / "manifest.json")
+    write_whole(into / MANIFEST, json.dumps(said, indent=1, sort_keys=True) + "\n")
     return into
 
 
@@ -89,7 +78,7 @@ def check_frozen(config: Config) -> str:
     """
     if not config.frozen_experts:
         return ""
-    path = Path(config.frozen_dir) / "manifest.json"
+    path = Path(config.frozen_dir) / MANIFEST
     try:
         text = path.read_bytes()
         said = json.loads(text)
@@ -114,17 +103,10 @@ def _check_layer(config: Config, path: Path, layer: int) -> None:
     for which, k, n in (("w13", config.dim, 2 * config.moe_inter_dim), ("w2", config.moe_inter_dim, config.dim)):
         for name, (shape, _) in weight_layout(config.n_routed_experts, k, n, config.expert_format(layer)).items():
             expected[f"{which}_{name}"] = list(shape)
-    with _opened(path) as file:
+    with read_tensors(path, FrozenError) as file:
         found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     if found != expected:
         raise FrozenError(f"{path}: holds tensors of another shape")
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="pt", device="cpu")
-    except (OSError, SafetensorError) as error:
-        raise FrozenError(f"{path}: cannot be read: {error}") from None
 
 
 @torch.no_grad()
@@ -135,14 +117,13 @@ def load_frozen(config: Config, ranks: Ranks, model: Transformer) -> None:
         FrozenError: a file is not what the manifest says.
     """
     folder = Path(config.frozen_dir)
-    files = json.loads((folder / "manifest.json").read_bytes())["files"]
-    wrong = [name for name in sorted(files)[ranks.rank :: ranks.world] if file_digest(folder / name) != files[name]]
-    if bad := [name for names in ranks.objects(wrong) for name in names]:
-        raise FrozenError(f"{folder}: {', '.join(sorted(bad))}: not what the manifest says")
+    files = json.loads((folder / MANIFEST).read_bytes())["files"]
+    if bad := damaged_files(folder, files, ranks):
+        raise FrozenError(f"{folder}: {', '.join(bad)}: not what the manifest says")
     for layer, moe in model.layers_of_experts():
         experts = moe.experts
         assert isinstance(experts, FrozenExperts)
-        with _opened(folder / _file(layer)) as file:
+        with read_tensors(folder / _file(layer), FrozenError) as file:
             for name, buffer in experts.named_buffers():
                 buffer.copy_(file.get_slice(name)[experts.first : experts.first + experts.count])
 
@@ -154,9 +135,8 @@ def main(argv: Sequence[str]) -> int:
         if not config.frozen_dir:
             raise ConfigError(["--frozen_dir=OUT is due: where the frozen experts go"])
         into = freeze(config, Path(config.frozen_dir))
-    except (ConfigError, CheckpointError, OSError) as error:
-        sys.stderr.write("".join(f"nmoe: {line}\n" for line in str(error).splitlines()))
-        return 2
+    except (Fault, OSError) as error:
+        return say(error)
     sys.stdout.write(f"{into}\n")
     return 0
 

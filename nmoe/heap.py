@@ -20,48 +20,20 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .parallel import LostRank, Ranks
+from .faults import HeapError, LostRank
+from .parallel import Ranks
 
-__all__ = ["Heap", "HeapError", "Layout", "Local", "Posix", "Symm", "heap_bytes", "make_heap"]
+__all__ = ["Heap", "Layout", "Local", "Posix", "Symm", "heap_bytes", "make_heap"]
 
 #: name -> (shape, dtype)
 Layout = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
 _ALIGN = 256
-
-
-class HeapError(RuntimeError):
-    """This machine cannot share memory between ranks in the way that is asked for."""
-
-
-class Heap(Protocol):
-    rank: int
-    world: int
-
-    def at(self, rank: int, name: str) -> Tensor:
-        """The array of that name in a rank's segment, writable from here."""
-        ...
-
-    def barrier(self) -> None:
-        """Return once every rank has come here as often as this one, and see what they put before.
-
-        Raises:
-            LostRank: the limit passed; the ranks that did not come are named.
-        """
-        ...
-
-    def check(self) -> None:
-        """With the device idle: did every barrier so far end well?
-
-        Raises:
-            LostRank: as `barrier`.
-        """
-        ...
 
 
 def _offsets(layout: Layout) -> tuple[dict[str, int], int]:
@@ -91,24 +63,51 @@ def make_heap(layout: Layout, ranks: Ranks) -> Heap:
     return Symm(layout, ranks)
 
 
-class Local:
-    """One rank: plain tensors, and nobody to wait for."""
+class Heap:
+    """The arrays of all ranks, as views of their segments (uint8, in rank order)."""
 
-    def __init__(self, layout: Layout, device: torch.device | str = "cpu") -> None:
-        self.rank, self.world = 0, 1
-        self._arrays = {name: torch.zeros(shape, dtype=dtype, device=device) for name, (shape, dtype) in layout.items()}
+    def __init__(self, layout: Layout, rank: int, segments: Sequence[Tensor]) -> None:
+        self.rank, self.world = rank, len(segments)
+        places, _ = _offsets(layout)
+        self._arrays = [
+            {
+                name: segment[places[name] :][: torch.Size(shape).numel() * dtype.itemsize].view(dtype).view(shape)
+                for name, (shape, dtype) in layout.items()
+            }
+            for segment in segments
+        ]
 
     def at(self, rank: int, name: str) -> Tensor:
-        return self._arrays[name]
+        """The array of that name in a rank's segment, writable from here."""
+        return self._arrays[rank][name]
+
+    def barrier(self) -> None:
+        """Return once every rank has come here as often as this one, and see what they put before.
+
+        Raises:
+            LostRank: the limit passed; the ranks that did not come are named.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """With the device idle: did every barrier so far end well?
+
+        Raises:
+            LostRank: as `barrier`.
+        """
+
+
+class Local(Heap):
+    """One rank, and nobody to wait for."""
+
+    def __init__(self, layout: Layout, device: torch.device | str = "cpu") -> None:
+        super().__init__(layout, 0, [torch.zeros(heap_bytes(layout), dtype=torch.uint8, device=device)])
 
     def barrier(self) -> None:
         return None
 
-    def check(self) -> None:
-        return None
 
-
-class Posix:
+class Posix(Heap):
     """Anonymous shared memory: rank r's segment is the open file `files[r]`, mapped by all."""
 
     def __init__(
@@ -121,21 +120,13 @@ class Posix:
     ) -> None:
         if platform.machine() not in ("x86_64", "AMD64"):
             raise HeapError(f"CPU ranks share memory on x86-64 only, whose stores stay in order; this is {platform.machine()}")
-        self.rank, self.world, self._timeout_s, self._gone, self._epoch = rank, len(files), timeout_s, gone, 0
-        layout = {**layout, "flag": ((self.world,), torch.int64)}
-        places, size = _offsets(layout)
-        self._arrays = []
+        layout = {**layout, "flag": ((len(files),), torch.int64)}
+        size = heap_bytes(layout)
         for file in files:
             os.ftruncate(file, size)
-            memory = mmap.mmap(file, size)
-            self._arrays.append(
-                {
-                    name: torch.frombuffer(memory, dtype=dtype, count=torch.Size(shape).numel(), offset=places[name]).view(shape)
-                    for name, (shape, dtype) in layout.items()
-                    if torch.Size(shape).numel()
-                }
-            )
-        self._flags = [arrays["flag"].numpy() for arrays in self._arrays]
+        super().__init__(layout, rank, [torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8) for file in files])
+        self._timeout_s, self._gone, self._epoch = timeout_s, gone, 0
+        self._flags = [self.at(peer, "flag").numpy() for peer in range(self.world)]
 
     @staticmethod
     def segment() -> int:
@@ -159,9 +150,6 @@ class Posix:
         ranks.barrier()  # every rank has mapped every segment; the mappings hold the memory from here on
         return heap
 
-    def at(self, rank: int, name: str) -> Tensor:
-        return self._arrays[rank][name]
-
     def barrier(self) -> None:
         self._epoch += 1
         for flags in self._flags:
@@ -173,16 +161,10 @@ class Posix:
                 missing = [rank for rank in range(self.world) if mine[rank] < self._epoch]
                 lost = sorted(set(self._gone()) & set(missing))
                 if lost or time.monotonic() - start > self._timeout_s:
-                    self._give_up(lost, missing)
+                    names = ", ".join(f"rank {rank}" for rank in (lost or missing))
+                    why = "is gone" if lost else f"did not come within {self._timeout_s:g} s"
+                    raise LostRank(f"rank {self.rank}, at barrier {self._epoch} of the heap: {names} {why}")
             time.sleep(0 if looked < 200 else 0.0002)
-
-    def check(self) -> None:
-        """A barrier here raises by itself."""
-
-    def _give_up(self, lost: Sequence[int], missing: Sequence[int]) -> None:
-        names = ", ".join(f"rank {rank}" for rank in (lost or missing))
-        why = "is gone" if lost else f"did not come within {self._timeout_s:g} s"
-        raise LostRank(f"rank {self.rank}, at barrier {self._epoch} of the heap: {names} {why}")
 
 
 def _exchange(mine: int, ranks: Ranks) -> list[int]:
@@ -213,7 +195,7 @@ def _exchange(mine: int, ranks: Ranks) -> list[int]:
         return [files.get(rank, mine) for rank in range(ranks.world)]
 
 
-class Symm:
+class Symm(Heap):
     """torch's symmetric memory on GPUs that reach each other; the barrier is the timed one of `csrc`.
 
     Written for NVLink-connected GPUs of one machine.  It has not been run: no machine with two such GPUs was at hand.
@@ -225,30 +207,21 @@ class Symm:
 
         from .csrc import Flags
 
-        self.rank, self.world = ranks.rank, ranks.world
-        self._layout = {**layout, "flag": ((self.world,), torch.int64)}
-        self._places, size = _offsets(self._layout)
+        layout = {**layout, "flag": ((ranks.world,), torch.int64)}
+        places, size = _offsets(layout)
         group = dist.group.WORLD
         if group is None:
             raise HeapError("symmetric memory needs the ranks to have met")
         self._memory = symmetric.empty(size, dtype=torch.uint8, device=ranks.device)
         self._memory.zero_()
         self._handle: Any = symmetric.rendezvous(self._memory, group)
-        self._arrays = [
-            {
-                name: self._handle.get_buffer(rank, shape, dtype, self._places[name] // dtype.itemsize)
-                for name, (shape, dtype) in self._layout.items()
-            }
-            for rank in range(self.world)
-        ]
+        segments = [self._handle.get_buffer(rank, (size,), torch.uint8) for rank in range(ranks.world)]
+        super().__init__(layout, ranks.rank, segments)
         torch.cuda.synchronize(ranks.device)
         ranks.barrier()  # nobody signals before every segment is zero
-        words = [pointer + self._places["flag"] for pointer in self._handle.buffer_ptrs]
+        words = [pointer + places["flag"] for pointer in self._handle.buffer_ptrs]
         self._table = torch.tensor(words, dtype=torch.int64, device=ranks.device)
         self._flags = Flags(_library(ranks), self._table.data_ptr(), words[self.rank], self.rank, self.world, ranks.timeout_s)
-
-    def at(self, rank: int, name: str) -> Tensor:
-        return self._arrays[rank][name]
 
     def barrier(self) -> None:
         """Enqueued on the current stream: the host waits for nothing, and a rank that did not come shows in `check` later."""

@@ -7,16 +7,14 @@ record carries `"warmup": true` and it is left out of the median.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
 
 from .config import Config
+from .whole import write_whole
 
 __all__ = ["Experiments", "Metrics", "Record", "upper_median"]
 
@@ -60,8 +58,8 @@ def upper_median(values: list[float]) -> float:
 class Metrics:
     """Rank 0 writes; the others hold one that is silent."""
 
-    def __init__(self, config: Config, start_step: int, speaks: bool, out: TextIO | None = None) -> None:
-        self._config, self._speaks, self._out = config, speaks, out or sys.stdout
+    def __init__(self, config: Config, start_step: int, speaks: bool) -> None:
+        self._steps, self._speaks = config.steps, speaks
         self._bar = speaks and sys.stderr.isatty()
         self._began, self._start_step = time.monotonic(), start_step
         self.records: list[Record] = []
@@ -72,32 +70,28 @@ class Metrics:
 
     def log(self, record: Record) -> None:
         self.records.append(record)
-        if not self._speaks:
-            return
-        self._clear()
-        self._out.write(record.line() + "\n")
-        self._out.flush()
-        with self.path.open("a") as file:
-            file.write(json.dumps({"schema": SCHEMA, **asdict(record)}) + "\n")
+        if self._speaks:
+            self._draw("")
+            sys.stdout.write(record.line() + "\n")
+            sys.stdout.flush()
+            with self.path.open("a") as file:
+                file.write(json.dumps({"schema": SCHEMA, **asdict(record)}) + "\n")
 
     def progress(self, step: int) -> None:
         """`step 40/120  00:00:12 left`, rewritten in place, on a terminal and nowhere else."""
-        if self._bar:
-            done = step - self._start_step
-            left = (time.monotonic() - self._began) / max(done, 1) * (self._config.steps - step)
-            sys.stderr.write(f"\r\x1b[Kstep {step}/{self._config.steps}  {time.strftime('%H:%M:%S', time.gmtime(left))} left")
-            sys.stderr.flush()
+        left = (time.monotonic() - self._began) / max(step - self._start_step, 1) * (self._steps - step)
+        self._draw(f"step {step}/{self._steps}  {time.strftime('%H:%M:%S', time.gmtime(left))} left")
 
-    def _clear(self) -> None:
+    def _draw(self, text: str) -> None:
         if self._bar:
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
 
     def node_tps_p50(self) -> float:
         return upper_median([record.node_tps for record in self.records if not record.warmup])
 
     def end(self) -> None:
-        self._clear()
+        self._draw("")
 
 
 def _keep_until(path: Path, step: int) -> None:
@@ -110,9 +104,7 @@ def _keep_until(path: Path, step: int) -> None:
                     kept.append(line)
             except (ValueError, KeyError, TypeError):
                 continue
-    part = path.with_suffix(".part")
-    part.write_text("".join(f"{line}\n" for line in kept))
-    os.replace(part, path)
+    write_whole(path, "".join(f"{line}\n" for line in kept))
 
 
 class Experiments:
@@ -146,12 +138,12 @@ class Experiments:
             )
             self._row = row.lastrowid or 0
 
-    def end(self, status: str, facts: Mapping[str, Any]) -> None:
+    def end(self, status: str, step: int, loss: float | None, node_tps_p50: float) -> None:
         if self._row:
             with self._connect() as db:
                 db.execute(
                     "UPDATE runs SET ended = ?, status = ?, step = ?, loss = ?, node_tps_p50 = ? WHERE id = ?",
-                    (_now(), status, facts.get("step"), facts.get("loss"), facts.get("node_tps_p50"), self._row),
+                    (_now(), status, step, loss, node_tps_p50, self._row),
                 )
 
     def _connect(self) -> sqlite3.Connection:

@@ -39,23 +39,20 @@ class Group:
 
 
 def parameter_groups(model: Transformer, config: Config) -> dict[str, Group]:
-    """dense_decay, dense_no_decay (norms, sinks, embedding, head), router, experts; by the kind of module."""
+    """dense_decay, dense_no_decay (norms, sinks, embedding, head), router, experts; by the kind of module.  One may be empty."""
     found: dict[str, list[tuple[str, nn.Parameter]]] = {"dense_decay": [], "dense_no_decay": [], "router": [], "experts": []}
     for name, module in model.named_modules():
-        if isinstance(module, Experts):
-            kind = "experts"
-        elif isinstance(module, Router):
-            kind = "router"
-        elif isinstance(module, (RMSNorm, nn.Embedding, SWA)) or name == "head":
-            kind = "dense_no_decay"
-        elif isinstance(module, Linear):
-            kind = "dense_decay"
-        else:
-            kind = ""
         own = list(module.named_parameters(name, recurse=False))
-        if own and not kind:
+        if isinstance(module, Experts):
+            found["experts"] += own
+        elif isinstance(module, Router):
+            found["router"] += own
+        elif isinstance(module, (RMSNorm, nn.Embedding, SWA)) or name == "head":
+            found["dense_no_decay"] += own
+        elif isinstance(module, Linear):
+            found["dense_decay"] += own
+        elif own:
             raise TypeError(f"no group for the parameters of {type(module).__name__}")
-        found[kind or "experts"] += own
     peaks = {"router": config.lr_router, "experts": config.lr_expert}
     return {
         name: Group(
@@ -66,7 +63,6 @@ def parameter_groups(model: Transformer, config: Config) -> dict[str, Group]:
             tuple(parameters),
         )
         for name, parameters in found.items()
-        if parameters
     }
 
 
@@ -138,23 +134,18 @@ class Adam:
 class ExpertAdamW:
     """The update of this rank's experts.  Their gradients are complete here: every token that used them was here."""
 
-    def __init__(self, group: Group | None, config: Config) -> None:
+    def __init__(self, group: Group, config: Config) -> None:
         self._config, self.group = config, group
-        self.states: dict[str, Adam] = {}
-        if group is not None:
-            self.states = {name: Adam(weight, config, group.beta2, group.weight_decay) for name, weight in group.parameters}
+        self.states = {name: Adam(weight, config, group.beta2, group.weight_decay) for name, weight in group.parameters}
 
     def squares(self) -> Tensor | float:
         """The sum of the squared gradients, fp64."""
-        return sum((square_sum(weight.grad) for _, weight in self._weights() if weight.grad is not None), 0.0)
+        return sum((square_sum(weight.grad) for _, weight in self.group.parameters if weight.grad is not None), 0.0)
 
     @torch.no_grad()
     def update(self, step: int, tokens: int) -> None:
-        for name, weight in self._weights():
-            assert self.group is not None and weight.grad is not None
-            rate = learning_rate(self._config, self.group.peak, step, tokens)
+        rate = learning_rate(self._config, self.group.peak, step, tokens)
+        for name, weight in self.group.parameters:
+            assert weight.grad is not None
             weight.copy_(self.states[name].update(weight.grad, rate, step))
             weight.grad = None
-
-    def _weights(self) -> tuple[tuple[str, nn.Parameter], ...]:
-        return self.group.parameters if self.group else ()

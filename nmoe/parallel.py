@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,27 +21,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["LostRank", "Ranks", "Where", "places"]
+from .faults import LostRank
+from .target import Where
 
-
-class LostRank(RuntimeError):
-    """Another rank is gone, or did not answer within the time limit.  The message names it."""
-
-
-@dataclass(frozen=True)
-class Where:
-    """One rank's place, read from what torchrun puts into the environment; without it there is one rank."""
-
-    rank: int = 0
-    world: int = 1
-    local_rank: int = 0
-    local_world: int = 1
-
-
-def places(env: Mapping[str, str] | None = None) -> Where:
-    env = os.environ if env is None else env
-    world = int(env.get("WORLD_SIZE", "1"))
-    return Where(int(env.get("RANK", "0")), world, int(env.get("LOCAL_RANK", "0")), int(env.get("LOCAL_WORLD_SIZE", str(world))))
+__all__ = ["Ranks"]
 
 
 @dataclass

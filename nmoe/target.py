@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CAPABILITIES", "Target", "TargetError", "prepare", "require"]
+__all__ = ["CAPABILITIES", "Target", "TargetError", "Where", "prepare", "require", "where"]
 
 #: target -> CUDA compute capability (major, minor)
 CAPABILITIES = {"b200": (10, 0), "sm90": (9, 0)}
@@ -60,6 +60,23 @@ def require(name: str, local_rank: int = 0, torch: Any = None) -> Target:
             f"({torch.cuda.get_device_name(local_rank)}) has {found[0]}.{found[1]}. To run here on purpose, pass --target={other}."
         )
     return Target(name, f"cuda:{local_rank}", f"sm_{wanted[0]}{wanted[1]}a")
+
+
+@dataclass(frozen=True)
+class Where:
+    """One rank's place among the ranks of a run, `local_` among those of its machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+
+
+def where() -> Where:
+    """As torchrun puts it into the environment; without it there is one rank."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    said = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", world))
+    return Where(*(int(os.environ.get(name, default)) for name, default in said))
 
 
 def prepare(target: Target) -> None:

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from .config import Config, ConfigError
-from .target import Target, prepare, require
+from .config import Config
+from .faults import Fault, NotFinite, say
+from .target import prepare, require, where
 
 if TYPE_CHECKING:
     from .data import Stream
@@ -37,57 +38,39 @@ def main(argv: Sequence[str]) -> int:
 
 def launch(argv: Sequence[str], body: Callable[[Config, Ranks, Stream, str], int]) -> int:
     """Check everything, meet the other ranks, do `body`; every fault becomes lines on stderr and an exit status."""
-    speaks = os.environ.get("LOCAL_RANK", "0") == "0"
+    here = where()
     try:
         config = Config.from_args(argv)
-        target = require(config.target, int(os.environ.get("LOCAL_RANK", "0")))
-        return _launched(config, target, speaks, body)
-    except ConfigError as error:
-        return _refuse(error.faults, speaks)
+        target = require(config.target, here.local_rank)
+        prepare(target)
+        from .loop import check
+        from .parallel import Ranks
+
+        stream, frozen = check(config, target, here)
+    except Fault as fault:  # every rank finds the same
+        return say(fault) if here.local_rank == 0 else fault.status
     except ModuleNotFoundError as error:
-        return _refuse([f"{error.name} is not installed; pip install 'nmoe-graph[train]'"], speaks)
+        return say(Fault(f"{error.name} is not installed; pip install 'nmoe-graph[train]'"))
     except KeyboardInterrupt:
         return 130
-
-
-def _refuse(lines: Sequence[str], speaks: bool, status: int = 2) -> int:
-    if speaks:
-        sys.stderr.write("".join(f"nmoe: {line}\n" for line in lines))
-    return status
-
-
-def _launched(config: Config, target: Target, speaks: bool, body: Callable[[Config, Ranks, Stream, str], int]) -> int:
-    from .checkpoint import CheckpointError
-    from .data import DataError
-    from .freeze import FrozenError
-    from .heap import HeapError
-    from .loop import Refused, check
-    from .parallel import LostRank, Ranks, places
-    from .trainer import NotFinite
-
-    prepare(target)
-    where = places()
     try:
-        stream, frozen = check(config, target, where)
-    except (Refused, DataError, FrozenError, CheckpointError) as error:
-        return _refuse([str(error)], speaks)
-    try:
-        ranks = Ranks.join(where, target.device, config.timeout_s)
+        ranks = Ranks.join(here, target.device, config.timeout_s)
         status = body(config, ranks, stream, frozen)
         ranks.leave()
         return status
-    except NotFinite as error:
-        return _refuse([str(error)], where.rank == 0, 1)
-    except (LostRank, HeapError, CheckpointError, FrozenError) as error:
-        status = 2 if isinstance(error, (CheckpointError, FrozenError)) else 3
-        _refuse([str(error)], True)
-        if where.world == 1:
-            return status
+    except NotFinite as fault:  # every rank finds the same
+        return say(fault) if here.rank == 0 else fault.status
+    except Fault as fault:
+        say(fault)
+        if here.world == 1:
+            return fault.status
         sys.stdout.flush()
         sys.stderr.flush()
         # a moment, so that the others name the rank that was lost first and not this one; then no more waiting for anybody
         time.sleep(1)
-        os._exit(status)
+        os._exit(fault.status)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

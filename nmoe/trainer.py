@@ -14,6 +14,7 @@ from torch import Tensor
 from .checkpoint import Checkpoint, expert_tensors, read_dense, read_experts, read_zero, save, zero_tensors
 from .config import Config
 from .data import Stream
+from .faults import NotFinite
 from .freeze import load_frozen
 from .heap import make_heap
 from .model import Transformer
@@ -22,11 +23,7 @@ from .parallel import Ranks
 from .rdep import Rdep, rdep_layout
 from .zero2 import Zero2
 
-__all__ = ["NotFinite", "StepResult", "Trainer"]
-
-
-class NotFinite(ArithmeticError):
-    """The loss or the gradient is NaN or infinite; nothing was updated with it."""
+__all__ = ["StepResult", "Trainer"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,8 @@ class Trainer:
         if config.frozen_experts:
             load_frozen(config, ranks, self.model)
         groups = parameter_groups(self.model, config)
-        self.experts = ExpertAdamW(groups.pop("experts", None), config)
-        self.dense = [Zero2(group, config, ranks) for group in groups.values()]
+        self.experts = ExpertAdamW(groups.pop("experts"), config)
+        self.dense = [Zero2(group, config, ranks) for group in groups.values() if group.parameters]
 
     # -- one step ------------------------------------------------------------------------------------------------------
 
@@ -105,8 +102,7 @@ class Trainer:
 
     def dense_tensors(self) -> dict[str, Tensor]:
         """Dense weights and router biases; the same on every rank."""
-        owned = {name for name, _ in self.experts.group.parameters} if self.experts.group else set()
-        return {name: tensor for name, tensor in self.model.state_dict().items() if name not in owned}
+        return {name: tensor for name, tensor in self.model.state_dict().items() if name not in self.experts.states}
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor that a resume must bring back, with a name; for comparing two trainers."""

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data import DataError, Stream
+from ..data import Stream, read_index
+from ..faults import DataError, say
 
 __all__ = ["main", "prove"]
 
@@ -32,7 +33,9 @@ def prove(data: str, metrics: str, steps: int | None = None) -> list[str]:
     wrong = []
     if steps is not None and records[-1]["step"] != steps:
         wrong.append(f"{metrics}: ends at step {records[-1]['step']}, not {steps}")
-    entropy = Stream.open(data, vocab_size=1 << 32, eos_token_id=_eos(data), seq_len=1).unigram_entropy()
+    entropy = Stream.open(
+        data, vocab_size=1 << 32, eos_token_id=read_index(Path(data))[1]["eos_token_id"], seq_len=1
+    ).unigram_entropy()
     mean = sum(losses[-LAST:]) / LAST
     if not mean < entropy:
         wrong.append(f"the mean of the last {LAST} losses, {mean:.4f}, is not below the unigram entropy {entropy:.4f}")
@@ -41,13 +44,6 @@ def prove(data: str, metrics: str, steps: int | None = None) -> list[str]:
             f"learned: {losses[0]:.4f} -> {mean:.4f} (mean of the last {LAST}), below the unigram entropy {entropy:.4f}\n"
         )
     return wrong
-
-
-def _eos(data: str) -> int:
-    try:
-        return int(json.loads((Path(data) / "index.json").read_text())["eos_token_id"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{data}/index.json: cannot be read: {error}") from None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,8 +55,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         wrong = prove(words[0], words[1], int(steps[-1]) if steps else None)
     except (DataError, OSError, ValueError, KeyError) as error:
-        sys.stderr.write(f"nmoe: {error}\n")
-        return 2
+        return say(error)
     sys.stderr.write("".join(f"nmoe: {line}\n" for line in wrong))
     return 1 if wrong else 0
 

@@ -79,7 +79,7 @@ class Case:
         return [one[rank * n // world : (rank + 1) * n // world] for one, n in zip(whole, sizes, strict=True)]
 
 
-class _Late:
+class _Late(Heap):
     """A heap that half of the time is late for what comes after a barrier, be it reading or writing; each rank in its own way."""
 
     def __init__(self, heap: Heap, jitter: float) -> None:
@@ -96,9 +96,6 @@ class _Late:
     def barrier(self) -> None:
         self._heap.barrier()
         self._fresh = True
-
-    def check(self) -> None:
-        self._heap.check()
 
 
 def _one_rank(rank: int, files: dict[torch.dtype, list[int]], rounds: int, jitter: float, timeout_s: float) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nmoe.config import Config, ConfigError
+from nmoe.config import Config
+from nmoe.faults import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = ("tiny", "moonlet", "moonlight", "moonlight_frozen")

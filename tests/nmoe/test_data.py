@@ -14,7 +14,8 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from nmoe import prep  # noqa: E402
-from nmoe.data import DataError, Stream, shuffled  # noqa: E402
+from nmoe.data import Stream, shuffled  # noqa: E402
+from nmoe.faults import DataError  # noqa: E402
 
 TEXTS = [bytes(range(65, 91)) * 4, b"", b"one more text", "ünïcode".encode()]
 

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer needs torch: pip install 'nmoe-graph[train]'")
 
+from nmoe.faults import LostRank  # noqa: E402
 from nmoe.heap import Local, Posix, heap_bytes  # noqa: E402
-from nmoe.parallel import LostRank  # noqa: E402
 from nmoe.proofs import rdep_equivalence  # noqa: E402
 from nmoe.rdep import Rdep, rdep_layout  # noqa: E402
 

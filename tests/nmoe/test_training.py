@@ -22,13 +22,14 @@ import nmoe.checkpoint as checkpoint  # noqa: E402
 import nmoe.train as train  # noqa: E402
 from nmoe import loop  # noqa: E402
 from nmoe.data import Stream  # noqa: E402
+from nmoe.faults import NotFinite  # noqa: E402
 from nmoe.freeze import freeze  # noqa: E402
 from nmoe.freeze import main as freeze_main  # noqa: E402
 from nmoe.metrics import Record, upper_median  # noqa: E402
 from nmoe.opt import Adam  # noqa: E402
 from nmoe.parallel import Ranks  # noqa: E402
 from nmoe.proofs import learned, no_all_to_all, resume_determinism  # noqa: E402
-from nmoe.trainer import NotFinite, Trainer  # noqa: E402
+from nmoe.trainer import Trainer  # noqa: E402
 
 #: Small enough to take a step in a hundredth of a second.
 MINI = {
