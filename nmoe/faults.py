@@ -58,7 +58,8 @@ class HeapError(Fault):
     status = 3
 
 
-def say(error: Exception) -> int:
-    """Write the message to stderr; returns the exit status."""
-    sys.stderr.write("".join(f"nmoe: {line}\n" for line in str(error).splitlines()))
+def say(error: Exception, speaks: bool = True) -> int:
+    """Write the message to stderr, if this rank `speaks`; returns the exit status."""
+    if speaks:
+        sys.stderr.write("".join(f"nmoe: {line}\n" for line in str(error).splitlines()))
     return error.status if isinstance(error, Fault) else 2

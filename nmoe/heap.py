@@ -236,7 +236,7 @@ class Symm(Heap):
 
 def _library(ranks: Ranks) -> Any:
     """The CUDA library: as it was built beside its source, or built by one rank of this machine now."""
-    from .csrc import BUILT, CsrcError, build, load
+    from .csrc import BUILT, CsrcError, Library, build
 
     with tempfile.TemporaryDirectory() as folder:
         path, fault = BUILT, ""
@@ -251,7 +251,7 @@ def _library(ranks: Ranks) -> Any:
         try:
             if fault:
                 raise CsrcError(fault)
-            library = load(path)
+            library = Library(path)
         except CsrcError as error:
             raise HeapError(str(error)) from None
         ranks.barrier()  # all have it loaded; then its file may go

@@ -5,6 +5,7 @@ The estimate assumes that experts are loaded evenly; the heap does not assume it
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .heap import heap_bytes
 from .model import LOSS_CHUNK
 from .rdep import rdep_layout
 from .target import Target
+from .zero2 import shard_size
 
 __all__ = ["MemoryPlan", "available", "plan_memory"]
 
@@ -38,20 +40,20 @@ class MemoryPlan:
 
 
 def plan_memory(config: Config, world: int, cpu: bool) -> MemoryPlan:
-    moe_layers = sum(config.is_moe_layer(layer) for layer in range(config.n_layers))
-    expert = 3 * config.dim * config.moe_inter_dim
-    experts = moe_layers * expert * config.n_routed_experts // world
-    dense = config.parameter_count()[0] - moe_layers * expert * config.n_routed_experts
+    moe_layers = range(config.n_dense_layers, config.n_layers)
+    experts = len(moe_layers) * config.n_routed_experts * 3 * config.dim * config.moe_inter_dim
+    dense = config.parameter_count()[0] - experts
+    frozen = sum(_frozen_bytes(config, layer, world) for layer in moe_layers) if config.frozen_experts else 0
+    trained = 0 if config.frozen_experts else experts // world
     state = 12 if config.moments == "fp32" else 8
-    trained = 0 if config.frozen_experts else experts
-    frozen = sum(_frozen_bytes(config, layer, world) for layer in range(config.n_layers) if config.is_moe_layer(layer))
+    shard = shard_size(dense, world)
     tokens = config.batch_size * config.seq_len // world
     layout = rdep_layout(tokens, config.n_activated_experts, config.dim, config.n_routed_experts, world, torch.bfloat16)
     return MemoryPlan(
         (
-            ("weights", 2 * (dense + trained) + (frozen if config.frozen_experts else 0)),
+            ("weights", 2 * (dense + trained) + frozen),
             ("gradients", 2 * (dense + trained)),
-            ("optimizer", state * (-(-dense // world) + trained) + 4 * -(-dense // world)),
+            ("optimizer", state * (shard + trained) + 4 * shard),
             ("heap", heap_bytes(layout) if moe_layers else 0),
             ("activations", _activations(config, tokens, cpu)),
         )
@@ -89,26 +91,17 @@ def available(target: Target, local_world: int) -> int:
     """Bytes that a rank may count on: free memory of its GPU, or its share of what the machine has left."""
     if target.name != "cpu":
         return int(torch.cuda.mem_get_info(torch.device(target.device))[0])
-    free = [_kib_line("/proc/meminfo", "MemAvailable:")]
-    limit, used = (_number(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit is not None and used is not None:
-        free.append(limit - used)
-    known = [one for one in free if one is not None]
-    return min(known) // local_world if known else 1 << 62
+    free = []
+    if said := re.search(r"MemAvailable:\s*(\d+) kB", _text("/proc/meminfo")):
+        free.append(int(said[1]) * 1024)
+    limit, used = (_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    if limit.isdigit() and used.isdigit():  # without a limit it says "max"
+        free.append(int(limit) - int(used))
+    return min(free) // local_world if free else 1 << 62
 
 
-def _kib_line(path: str, word: str) -> int | None:
+def _text(path: str) -> str:
     try:
-        for line in Path(path).read_text().splitlines():
-            if line.startswith(word):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return None
-
-
-def _number(path: str) -> int | None:
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
-        return None
+        return Path(path).read_text()
+    except OSError:
+        return ""

@@ -57,17 +57,17 @@ class FrozenExperts(nn.Module):
     def __init__(self, config: Config, fmt: str, first: int, count: int) -> None:
         super().__init__()
         self.format, self.first, self.count = fmt, first, count
-        self.names: dict[str, list[str]] = {"w13": [], "w2": []}
         for which, k, n in (("w13", config.dim, 2 * config.moe_inter_dim), ("w2", config.moe_inter_dim, config.dim)):
-            for name, (shape, dtype) in weight_layout(count, k, n, fmt).items():
+            layout = weight_layout(count, k, n, fmt)
+            self._names = tuple(layout)
+            for name, (shape, dtype) in layout.items():
                 self.register_buffer(f"{which}_{name}", torch.empty(shape, dtype=dtype), persistent=False)
-                self.names[which].append(name)
 
     def weights(self) -> tuple[Tensor | None, Tensor | None]:
         return None, None
 
     def parts(self) -> tuple[Parts, Parts]:
-        one, two = ({name: getattr(self, f"{which}_{name}") for name in self.names[which]} for which in ("w13", "w2"))
+        one, two = ({name: getattr(self, f"{which}_{name}") for name in self._names} for which in ("w13", "w2"))
         return one, two
 
     def straight(self) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,9 @@ first used.  `attention` and `grouped_mm` have gradients on both.  Everything re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,46 +18,36 @@ from . import reference
 from .reference import dequantize_mxfp8, dequantize_nvfp4, nvfp4_encode_scale
 
 __all__ = [
-    "attention",
-    "combine",
-    "dequantize_mxfp8",
-    "dequantize_nvfp4",
-    "grouped_mm",
-    "grouped_wgrad",
-    "nvfp4_encode_scale",
-    "put_rows",
-    "quantize_mxfp8",
-    "quantize_nvfp4",
-    "scaled_grouped_mm",
-    "swiglu",
-    "swiglu_backward",
-    "swiglu_quantize_mxfp8",
-]
+    "attention", "combine", "dequantize_mxfp8", "dequantize_nvfp4", "grouped_mm", "grouped_wgrad", "nvfp4_encode_scale", "put_rows",
+    "quantize_mxfp8", "quantize_nvfp4", "scaled_grouped_mm", "swiglu", "swiglu_backward", "swiglu_quantize_mxfp8",
+]  # fmt: skip
 
 
-def quantize_mxfp8(x_MK: Tensor) -> tuple[Tensor, Tensor]:
-    if not x_MK.is_cuda:
-        return reference.quantize_mxfp8(x_MK)
-    from .kernels import quant
-
-    return quant.quantize_mxfp8(x_MK)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def quantize_nvfp4(x_MK: Tensor, s_enc: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    if not x_MK.is_cuda:
-        return reference.quantize_nvfp4(x_MK, s_enc)
-    from .kernels import quant
+def _by_device(plain: Callable[P, T]) -> Callable[P, T]:
+    """A function of the reference; where its first operand lies on a GPU, the kernel of the same name and arguments."""
 
-    return quant.quantize_nvfp4(x_MK, s_enc)
+    @wraps(plain)
+    def call(*operands: P.args, **options: P.kwargs) -> T:
+        if not operands[0].is_cuda:  # type: ignore[attr-defined]
+            return plain(*operands, **options)
+        from .kernels import quant, rdep, scaled
+
+        of = {"combine": rdep, "scaled_grouped_mm": scaled}.get(plain.__name__, quant)
+        return getattr(of, plain.__name__)(*operands, **options)
+
+    return call
 
 
-def swiglu(x_R2F: Tensor) -> Tensor:
-    """Without a gradient of its own: see `swiglu_backward`."""
-    if not x_R2F.is_cuda:
-        return reference.swiglu(x_R2F)
-    from .kernels import quant
-
-    return quant.swiglu(x_R2F)
+quantize_mxfp8 = _by_device(reference.quantize_mxfp8)
+quantize_nvfp4 = _by_device(reference.quantize_nvfp4)
+swiglu = _by_device(reference.swiglu)  # without a gradient of its own: see `swiglu_backward`
+swiglu_backward = _by_device(reference.swiglu_backward)
+scaled_grouped_mm = _by_device(reference.scaled_grouped_mm)  # gradients are taken straight through, by the two below
+combine = _by_device(reference.combine)
 
 
 def swiglu_quantize_mxfp8(x_R2F: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,14 +57,6 @@ def swiglu_quantize_mxfp8(x_R2F: Tensor) -> tuple[Tensor, Tensor]:
     from .kernels import quant
 
     return quant.swiglu_quantize_mxfp8(x_R2F)
-
-
-def swiglu_backward(x_R2F: Tensor, d_RF: Tensor, gate_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    if not x_R2F.is_cuda:
-        return reference.swiglu_backward(x_R2F, d_RF, gate_R)
-    from .kernels import quant
-
-    return quant.swiglu_backward(x_R2F, d_RF, gate_R)
 
 
 def grouped_mm(x_RK: Tensor, w_EKN: Tensor, offsets_E1: Tensor) -> Tensor:
@@ -87,24 +70,6 @@ def grouped_wgrad(x_RK: Tensor, dy_RN: Tensor, offsets_E1: Tensor) -> Tensor:
     from .kernels import grouped
 
     return grouped.grouped_wgrad(x_RK.contiguous(), dy_RN.contiguous(), offsets_E1)
-
-
-def scaled_grouped_mm(
-    x_RK: Tensor,
-    x_scales: Tensor,
-    w_ENK: Tensor,
-    w_scales: Tensor,
-    offsets_E1: Tensor,
-    x_enc: Tensor | None = None,
-    w_enc: Tensor | None = None,
-    dtype: torch.dtype = torch.bfloat16,
-) -> Tensor:
-    """Forward only: gradients of quantised products are taken straight through, by `grouped_mm` and `grouped_wgrad`."""
-    if not x_RK.is_cuda:
-        return reference.scaled_grouped_mm(x_RK, x_scales, w_ENK, w_scales, offsets_E1, x_enc, w_enc, dtype)
-    from .kernels import scaled
-
-    return scaled.scaled_grouped_mm(x_RK, x_scales, w_ENK, w_scales, offsets_E1, x_enc, w_enc, dtype)
 
 
 def attention(
@@ -128,14 +93,6 @@ def put_rows(x_MW: Tensor, index_N: Tensor, rank_N: Tensor, slot_N: Tensor, arra
         raise ValueError("an array that rows are put into does not begin at a multiple of 16 bytes")
     bases = torch.tensor(begins, dtype=torch.int64, device=x_MW.device)
     return rdep.put_rows(x_MW, index_N, rank_N, slot_N, bases)
-
-
-def combine(rows_TKW: Tensor, gate_TK: Tensor | None, dtype: torch.dtype) -> Tensor:
-    if not rows_TKW.is_cuda:
-        return reference.combine(rows_TKW, gate_TK, dtype)
-    from .kernels import rdep
-
-    return rdep.combine(rows_TKW, gate_TK, dtype)
 
 
 class _GroupedMM(torch.autograd.Function):

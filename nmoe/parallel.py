@@ -47,10 +47,8 @@ class Ranks:
         if where.world > 1:
             limit = datetime.timedelta(seconds=timeout_s)
             with ranks._watched("meeting"):
-                if ranks.device.type == "cpu":
-                    dist.init_process_group("gloo", timeout=limit)
-                else:
-                    dist.init_process_group("nccl", timeout=limit, device_id=ranks.device)
+                on_gpu = ranks.device.type != "cpu"
+                dist.init_process_group("nccl" if on_gpu else "gloo", timeout=limit, device_id=ranks.device if on_gpu else None)
                 ranks.process = ranks.objects((socket.gethostname(), os.getpid(), _started(os.getpid())))
         return ranks
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .config import Config
 from .faults import Fault, NotFinite, say
-from .target import prepare, require, where
+from .target import Where, prepare, require, where
 
 if TYPE_CHECKING:
     from .data import Stream
@@ -40,6 +40,16 @@ def launch(argv: Sequence[str], body: Callable[[Config, Ranks, Stream, str], int
     """Check everything, meet the other ranks, do `body`; every fault becomes lines on stderr and an exit status."""
     here = where()
     try:
+        return _launched(argv, body, here)
+    except ModuleNotFoundError as error:
+        missing = Fault(f"{error.name} is not installed; pip install 'nmoe-graph[train]'")
+        return say(missing, here.local_rank == 0)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _launched(argv: Sequence[str], body: Callable[[Config, Ranks, Stream, str], int], here: Where) -> int:
+    try:
         config = Config.from_args(argv)
         target = require(config.target, here.local_rank)
         prepare(target)
@@ -47,19 +57,15 @@ def launch(argv: Sequence[str], body: Callable[[Config, Ranks, Stream, str], int
         from .parallel import Ranks
 
         stream, frozen = check(config, target, here)
-    except Fault as fault:  # every rank finds the same
-        return say(fault) if here.local_rank == 0 else fault.status
-    except ModuleNotFoundError as error:
-        return say(Fault(f"{error.name} is not installed; pip install 'nmoe-graph[train]'"))
-    except KeyboardInterrupt:
-        return 130
+    except Fault as fault:  # all ranks find the same
+        return say(fault, here.local_rank == 0)
     try:
         ranks = Ranks.join(here, target.device, config.timeout_s)
         status = body(config, ranks, stream, frozen)
         ranks.leave()
         return status
-    except NotFinite as fault:  # every rank finds the same
-        return say(fault) if here.rank == 0 else fault.status
+    except NotFinite as fault:  # all ranks find the same
+        return say(fault, here.rank == 0)
     except Fault as fault:
         say(fault)
         if here.world == 1:
@@ -69,8 +75,6 @@ def launch(argv: Sequence[str], body: Callable[[Config, Ranks, Stream, str], int
         # a moment, so that the others name the rank that was lost first and not this one; then no more waiting for anybody
         time.sleep(1)
         os._exit(fault.status)
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .. import ops
 from ..config import Config
 from ..layers import Linear, RMSNorm
-from . import attend
 from .rope import rotate
 
 __all__ = ["MLA"]
@@ -45,5 +45,5 @@ class MLA(nn.Module):
         k_BSHR = rotate(k_BSR.unsqueeze(2), table).expand(-1, -1, self.heads, -1)
         q = torch.cat((q_BSHN, rotate(q_BSHR, table)), -1)
         k = torch.cat((k_BSHN, k_BSHR), -1)
-        o_BSHV = attend(q, k, v_BSHV, (self.nope + self.rope) ** -0.5)
+        o_BSHV, _ = ops.attention(q, k, v_BSHV, (self.nope + self.rope) ** -0.5)
         return self.wo(o_BSHV.reshape(batch, length, -1))

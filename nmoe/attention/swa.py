@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .. import ops
 from ..config import Config
 from ..layers import Linear
-from . import attend
 from .rope import rotate
 
 __all__ = ["SWA"]
@@ -31,7 +31,7 @@ class SWA(nn.Module):
         batch, length, _ = x_BSD.shape
         q, k, v = self.wqkv(x_BSD).view(batch, length, 3, self.heads, self.width).unbind(2)
         q, k = self._positioned(q, table), self._positioned(k, table)
-        o_BSHV = attend(q, k, v, self.width**-0.5, self.window, self.sink_H)
+        o_BSHV, _ = ops.attention(q, k, v, self.width**-0.5, self.window, self.sink_H)
         return self.wo(o_BSHV.reshape(batch, length, -1))
 
     def _positioned(self, x_BSHV: Tensor, table: Tensor) -> Tensor:

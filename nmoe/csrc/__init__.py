@@ -12,7 +12,7 @@ import ctypes
 import subprocess
 from pathlib import Path
 
-__all__ = ["ABI", "BUILT", "CsrcError", "Flags", "Library", "build", "load"]
+__all__ = ["ABI", "BUILT", "CsrcError", "Flags", "Library", "build"]
 
 BUILT = Path(__file__).parent / "build" / "libnmoe.so"
 
@@ -96,15 +96,6 @@ class Flags:
 
     def close(self) -> None:
         self._library.release(self._missing)
-
-
-def load(path: Path = BUILT) -> Library:
-    """The library, its functions checked.
-
-    Raises:
-        CsrcError: it cannot be used; the message says how to build it.
-    """
-    return Library(path)
 
 
 def build(out: Path) -> None:

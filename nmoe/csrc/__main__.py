@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import CsrcError, Flags, Library, load
+from . import CsrcError, Flags, Library
 
 ARCHS = (90, 100)
 OPCODES = ("st.release.sys.global.s64", "ld.acquire.sys.global.s64", "%globaltimer", "membar.sys")
@@ -67,7 +67,7 @@ def _compiled(out: Path) -> Iterator[str]:
 
 def _loaded(out: Path) -> Iterator[str]:
     try:
-        library = load(out)
+        library = Library(out)
     except CsrcError as error:
         yield str(error)
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nmoe.csrc import ABI, CsrcError, load
+from nmoe.csrc import ABI, CsrcError, Library
 from nmoe.csrc.__main__ import machine_code
 
 SOURCE = Path(__file__).resolve().parents[2] / "nmoe" / "csrc"
@@ -42,7 +42,7 @@ def test_the_gate_holds() -> None:
 def test_it_loads_and_is_refused_in_words(built: Path) -> None:
     """One file for both chips; what CUDA refuses is said in its words, and ctypes knows the types."""
     assert set(machine_code(built.read_bytes())) == {90, 100}
-    library = load(built)
+    library = Library(built)
     with pytest.raises(CsrcError, match=r"nmoe_signal: invalid argument \(CUDA error 1\)"):
         library.call("nmoe_signal", None, 2, 2, 1, None)
     with pytest.raises(CsrcError, match=r"nmoe_wait: invalid argument"):
@@ -75,10 +75,10 @@ def test_a_wrong_library_is_caught(tmp_path: Path, file: str, right: str, wrong:
 
 def test_no_library_and_no_compiler_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CsrcError, match=r"libnmoe.so does not exist; build it with: make -B -C .*csrc"):
-        load(tmp_path / "libnmoe.so")
+        Library(tmp_path / "libnmoe.so")
     (tmp_path / "libnmoe.so").write_bytes(b"no library")
     with pytest.raises(CsrcError, match="cannot be loaded"):
-        load(tmp_path / "libnmoe.so")
+        Library(tmp_path / "libnmoe.so")
     from nmoe.csrc import __main__ as program
 
     monkeypatch.setenv("PATH", str(tmp_path))
