@@ -248,11 +248,8 @@ def _library(ranks: Ranks) -> Any:
                 fault = str(error)
         first = ranks.rank - ranks.where.local_rank
         path, fault = ranks.objects((path, fault))[first]
-        try:
-            if fault:
-                raise CsrcError(fault)
-            library = Library(path)
-        except CsrcError as error:
-            raise HeapError(str(error)) from None
+        if fault:
+            raise CsrcError(fault)
+        library = Library(path)
         ranks.barrier()  # all have it loaded; then its file may go
     return library

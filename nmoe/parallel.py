@@ -119,11 +119,7 @@ class Ranks:
     def gone(self) -> list[int]:
         """Ranks of this host whose process has ended.  Of other hosts nothing is known."""
         here = socket.gethostname()
-        return [
-            rank
-            for rank, (host, pid, started) in enumerate(self.process)
-            if rank != self.rank and host == here and _started(pid) != started
-        ]
+        return [rank for rank, (host, pid, began) in enumerate(self.process) if host == here and _started(pid) != began]
 
     @contextmanager
     def _watched(self, what: str) -> Iterator[None]:
@@ -131,18 +127,14 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            names = self.named_gone()
-            if not names and not _BROKEN.search(str(error)):
+            until = time.monotonic() + 2.0  # a process that was just killed may take a moment to be seen
+            while not (lost := self.gone()) and time.monotonic() < until and self.process:
+                time.sleep(0.05)
+            if not lost and not _BROKEN.search(str(error)):
                 raise
-            why = names or f"a rank did not answer: {str(error).strip().splitlines()[0]}"
+            why = ", ".join(f"rank {rank} is gone (process {self.process[rank][1]} ended)" for rank in lost)
+            why = why or f"a rank did not answer: {str(error).strip().splitlines()[0]}"
             raise LostRank(f"rank {self.rank}, {what}: {why}") from error
-
-    def named_gone(self, patience: float = 2.0) -> str:
-        """ "rank 1 is gone (process 4711 ended)", or nothing; a process that was just killed may take a moment to be seen."""
-        end = time.monotonic() + patience
-        while not (found := self.gone()) and time.monotonic() < end and self.process:
-            time.sleep(0.05)
-        return ", ".join(f"rank {rank} is gone (process {self.process[rank][1]} ended)" for rank in found)
 
 
 #: What gloo, NCCL and the store say of a peer that is away, and of nothing else.

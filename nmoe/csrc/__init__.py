@@ -12,6 +12,8 @@ import ctypes
 import subprocess
 from pathlib import Path
 
+from ..faults import HeapError
+
 __all__ = ["ABI", "BUILT", "CsrcError", "Flags", "Library", "build"]
 
 BUILT = Path(__file__).parent / "build" / "libnmoe.so"
@@ -22,7 +24,7 @@ ABI = {"nmoe_signal": "ipiilp", "nmoe_wait": "ipilupp", "nmoe_shared": "ippi", "
 _TYPES = {"i": ctypes.c_int, "l": ctypes.c_int64, "u": ctypes.c_uint64, "p": ctypes.c_void_p}
 
 
-class CsrcError(RuntimeError):
+class CsrcError(HeapError):
     """The library is not there, is another one, or CUDA refused a call."""
 
 
