@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -103,17 +104,18 @@ def test_readme_lists_every_file_of_the_package() -> None:
     assert named == {path for path in there if not Path(path).name.startswith("__")}
 
 
-def test_readme_lists_every_file_of_the_trainer() -> None:
-    """The same of nmoe/."""
-    tree = (ROOT / "README.md").read_text().partition("\nnmoe/      ")[2].partition("\nBUILD.toml")[0]
+@pytest.mark.parametrize("package", ["nmoe", "nmoe_proofs"])
+def test_readme_lists_every_file_of_the_trainer(package: str) -> None:
+    """The same of nmoe/ and of what proves it."""
+    tree = (ROOT / "README.md").read_text().partition(f"\n{package}/ ")[2]
     named, room = set(), ""
-    for line in tree.splitlines()[1:]:
+    for line in itertools.takewhile(lambda line: line.startswith("  "), tree.splitlines()[1:]):
         name = line.split()[0]
         if name.endswith("/"):
             room = name
         else:
             named.add(room + name if line.startswith("    ") else name)
-    there = {str(path.relative_to(ROOT / "nmoe")) for path in (ROOT / "nmoe").rglob("*.py")}
+    there = {str(path.relative_to(ROOT / package)) for path in (ROOT / package).rglob("*.py")}
     assert named == {path for path in there if not Path(path).name.startswith("__")}
 
 

@@ -1,7 +1,7 @@
 """The CUDA library of `rdep.cu`, loaded through ctypes: no torch headers, so one build serves every torch.
 
-    make -C nmoe/csrc          builds it beside the source
-    python -m nmoe.csrc        builds it elsewhere and checks everything that can be checked without a GPU
+    make -C nmoe/csrc                   builds it beside the source
+    python -m nmoe_proofs.csrc_check     builds it elsewhere and checks everything that can be checked without a GPU
 
 The library describes its own functions from their C++ types; loading compares that with `ABI` before anything is called.
 """

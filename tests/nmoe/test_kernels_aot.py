@@ -26,7 +26,7 @@ def run(*arguments: str, root: Path = PACKAGE.parent) -> subprocess.CompletedPro
 
 def test_some_kernels_compile_for_both_chips() -> None:
     """The gate compiles all of them; here are three kinds: a tensor-core product, a block-scaled one, and the barrier."""
-    done = run("-m", "nmoe.kernels.aot", "grouped_wgrad", "scaled_mm_nvfp4", "barrier", "--format", "json")
+    done = run("-m", "nmoe_proofs.kernels_aot", "grouped_wgrad", "scaled_mm_nvfp4", "barrier", "--format", "json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["schema"] == "nmoe/aot@1"
@@ -39,7 +39,7 @@ def test_some_kernels_compile_for_both_chips() -> None:
 MISTAKES = """
 import dataclasses, json, os, tempfile
 os.environ["TRITON_CACHE_DIR"] = tempfile.mkdtemp()
-from nmoe.kernels.aot import builds, compile_one
+from nmoe_proofs.kernels_aot import builds, compile_one
 every = {(one.name, one.arch): one for one in builds()}
 native, product = every["scaled_mm_mxfp8", 10], every["grouped_mm", 9]
 quantiser = every["quantize_nvfp4", 10]
@@ -66,10 +66,11 @@ def test_mistakes_are_noticed() -> None:
 
 def test_a_signal_for_one_gpu_alone_fails(tmp_path: Path) -> None:
     """The program's exit status: a barrier whose release reaches only its own GPU."""
-    shutil.copytree(PACKAGE, tmp_path / "nmoe", ignore=shutil.ignore_patterns("__pycache__", "build"))
+    for name in ("nmoe", "nmoe_proofs"):
+        shutil.copytree(PACKAGE.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
     target = tmp_path / "nmoe" / "kernels" / "rdep.py"
     target.write_text(target.read_text().replace('sem="release", scope="sys"', 'sem="release", scope="gpu"'))
-    done = run("-m", "nmoe.kernels.aot", "barrier", root=tmp_path)
+    done = run("-m", "nmoe_proofs.kernels_aot", "barrier", root=tmp_path)
     assert done.returncode == 1 and "barrier for sm_100a:" in done.stderr and "release" in done.stderr, done.stdout
 
 
@@ -81,12 +82,12 @@ def test_every_kernel_is_in_the_gate() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and node.name.endswith("_kernel")
     }
-    done = run("-c", "from nmoe.kernels.aot import builds; print(*{one.kernel.fn.__name__ for one in builds()})")
+    done = run("-c", "from nmoe_proofs.kernels_aot import builds; print(*{one.kernel.fn.__name__ for one in builds()})")
     assert set(done.stdout.split()) == launched and len(launched) > 10
 
 
 def test_an_unknown_kernel_is_said() -> None:
-    done = run("-m", "nmoe.kernels.aot", "group_mm")
+    done = run("-m", "nmoe_proofs.kernels_aot", "group_mm")
     assert done.returncode == 2 and "no such kernel: group_mm; there are attention_delta" in done.stderr
 
 

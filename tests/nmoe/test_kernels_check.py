@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 pytest.importorskip("triton")
 
 PACKAGE = Path(__file__).resolve().parents[2] / "nmoe"
-CHECK = [sys.executable, "-m", "nmoe.kernels.check"]
+CHECK = [sys.executable, "-m", "nmoe_proofs.kernels_check"]
 
 
 def run(command: list[str], folder: Path = PACKAGE.parent) -> subprocess.CompletedProcess[str]:
@@ -84,7 +84,7 @@ for folder, subject in zip(sys.argv[1::2], sys.argv[2::2]):
         sys.argv = ["check", subject, "--first"]
         status = 9
         try:
-            from nmoe.kernels.check import main
+            from nmoe_proofs.kernels_check import main
             status = main()
         finally:
             os._exit(status)
@@ -97,7 +97,8 @@ def test_a_wrong_kernel_is_caught(tmp_path: Path) -> None:
     arguments = []
     for number, (subject, file, right, wrong) in enumerate(MUTANTS):
         folder = tmp_path / str(number)
-        shutil.copytree(PACKAGE, folder / "nmoe", ignore=shutil.ignore_patterns("__pycache__", "build"))
+        for name in ("nmoe", "nmoe_proofs"):
+            shutil.copytree(PACKAGE.parent / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
         target = folder / "nmoe" / "kernels" / file
         text = target.read_text()
         assert right in text, f"the mutant's place is gone: {right}"

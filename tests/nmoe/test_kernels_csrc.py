@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from nmoe.csrc import ABI, CsrcError, Library
-from nmoe.csrc.__main__ import machine_code
+from nmoe_proofs import csrc_check
 
-SOURCE = Path(__file__).resolve().parents[2] / "nmoe" / "csrc"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "nmoe" / "csrc"
 
 needs_nvcc = pytest.mark.skipif(
     shutil.which("nvcc") is None or shutil.which("make") is None, reason="building the CUDA library needs nvcc and make"
@@ -28,20 +29,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def check(package: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "nmoe.csrc"], cwd=package.parent, capture_output=True, text=True, timeout=300)
+def check(root: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "nmoe_proofs.csrc_check"], cwd=root, capture_output=True, text=True, timeout=300)
 
 
 @needs_nvcc
 def test_the_gate_holds() -> None:
-    done = check(SOURCE.parent)
+    done = check(ROOT)
     assert done.returncode == 0 and "sm_90a and sm_100a" in done.stdout, done.stderr
 
 
 @needs_nvcc
 def test_it_loads_and_is_refused_in_words(built: Path) -> None:
     """One file for both chips; what CUDA refuses is said in its words, and ctypes knows the types."""
-    assert set(machine_code(built.read_bytes())) == {90, 100}
+    assert set(csrc_check.machine_code(built.read_bytes())) == {90, 100}
     library = Library(built)
     with pytest.raises(CsrcError, match=r"nmoe_signal: invalid argument \(CUDA error 1\)"):
         library.call("nmoe_signal", None, 2, 2, 1, None)
@@ -65,11 +66,12 @@ def test_it_loads_and_is_refused_in_words(built: Path) -> None:
 )
 def test_a_wrong_library_is_caught(tmp_path: Path, file: str, right: str, wrong: str, words: str) -> None:
     """Weaker ordering, other types, a function left out, a warning, a chip left out: each with its reason."""
-    shutil.copytree(SOURCE.parent, tmp_path / "nmoe", ignore=shutil.ignore_patterns("__pycache__", "build"))
+    for package in ("nmoe", "nmoe_proofs"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "build"))
     target = tmp_path / "nmoe" / "csrc" / file
     assert right in target.read_text()
     target.write_text(target.read_text().replace(right, wrong))
-    done = check(tmp_path / "nmoe")
+    done = check(tmp_path)
     assert done.returncode == 1 and words in done.stderr, done.stdout + done.stderr
 
 
@@ -79,10 +81,8 @@ def test_no_library_and_no_compiler_are_said(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "libnmoe.so").write_bytes(b"no library")
     with pytest.raises(CsrcError, match="cannot be loaded"):
         Library(tmp_path / "libnmoe.so")
-    from nmoe.csrc import __main__ as program
-
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert program.main() == 3
+    assert csrc_check.main() == 3
 
 
 def test_the_table_is_of_what_the_source_offers() -> None:

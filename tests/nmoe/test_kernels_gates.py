@@ -12,9 +12,9 @@ from conftest import ROOT, Scratch
 from nmoe_graph import Verdict, Workspace
 
 GATES = {
-    "cpu:kernels_interpret": "python -m nmoe.kernels.check",
-    "cpu:aot_sm100a": "python -m nmoe.kernels.aot",
-    "cpu:csrc_sm100a": "python -m nmoe.csrc",
+    "cpu:kernels_interpret": "python -m nmoe_proofs.kernels_check",
+    "cpu:aot_sm100a": "python -m nmoe_proofs.kernels_aot",
+    "cpu:csrc_sm100a": "python -m nmoe_proofs.csrc_check",
 }
 
 
@@ -23,7 +23,7 @@ def copy(tmp_path: Path) -> Scratch:
     """This repository's declarations and trainer, in a repository of their own."""
     scratch = Scratch.__new__(Scratch)
     scratch.root = tmp_path / "copy"
-    for name in ("nmoe", "configs", "docker"):
+    for name in ("nmoe", "nmoe_proofs", "configs", "docker"):
         shutil.copytree(ROOT / name, scratch.root / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
     shutil.copy(ROOT / "BUILD.toml", scratch.root)
     scratch.git("init", "-q", "-b", "main")

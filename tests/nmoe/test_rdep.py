@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch: pip instal
 
 from nmoe.faults import LostRank  # noqa: E402
 from nmoe.heap import Local, Posix, heap_bytes  # noqa: E402
-from nmoe.proofs import rdep_equivalence  # noqa: E402
 from nmoe.rdep import Rdep, rdep_layout  # noqa: E402
+from nmoe_proofs import rdep_equivalence  # noqa: E402
 
 
 def test_worlds_agree_bitwise_while_ranks_come_late(capsys):

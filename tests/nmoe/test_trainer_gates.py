@@ -42,7 +42,7 @@ def copy(tmp_path: Path) -> Scratch:
     """This repository's declarations and trainer, in a repository of their own."""
     root = tmp_path / "copy"
     root.mkdir()
-    for name in ("nmoe", "configs", "docker"):
+    for name in ("nmoe", "nmoe_proofs", "configs", "docker"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
     shutil.copy(ROOT / "BUILD.toml", root)
     scratch = Scratch.__new__(Scratch)

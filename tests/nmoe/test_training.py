@@ -28,8 +28,8 @@ from nmoe.freeze import main as freeze_main  # noqa: E402
 from nmoe.metrics import Record, upper_median  # noqa: E402
 from nmoe.opt import Adam  # noqa: E402
 from nmoe.parallel import Ranks  # noqa: E402
-from nmoe.proofs import learned, no_all_to_all, resume_determinism  # noqa: E402
 from nmoe.trainer import Trainer  # noqa: E402
+from nmoe_proofs import learned, no_all_to_all, resume_determinism  # noqa: E402
 
 #: Small enough to take a step in a hundredth of a second.
 MINI = {

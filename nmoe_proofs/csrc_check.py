@@ -1,4 +1,4 @@
-"""`python -m nmoe.csrc`: build the CUDA library for sm_90a and sm_100a and check it.
+"""`python -m nmoe_proofs.csrc_check`: build the CUDA library for sm_90a and sm_100a and check it.
 
 Without a GPU: it compiles with all warnings as errors; it holds machine code for both chips; the flags are written with release
 and read with acquire at system scope, against a clock; it loads, and its functions are those that Python expects; a call
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import CsrcError, Flags, Library
+from nmoe.csrc import BUILT, CsrcError, Flags, Library
 
 ARCHS = (90, 100)
 OPCODES = ("st.release.sys.global.s64", "ld.acquire.sys.global.s64", "%globaltimer", "membar.sys")
@@ -28,17 +28,17 @@ EM_CUDA = 190
 def main() -> int:
     for program in ("nvcc", "make"):
         if shutil.which(program) is None:
-            sys.stderr.write(f"nmoe.csrc: there is no {program} on this machine's PATH\n")
+            sys.stderr.write(f"nmoe_proofs.csrc_check: there is no {program} on this machine's PATH\n")
             return 3
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "libnmoe.so"
-        make = ["make", "-s", "-C", str(Path(__file__).parent), "check", f"OUT={out}"]
+        make = ["make", "-s", "-C", str(BUILT.parents[1]), "check", f"OUT={out}"]
         built = subprocess.run(make, capture_output=True, text=True)
         if built.returncode:
-            sys.stderr.write(f"nmoe.csrc: the build failed\n{built.stdout}{built.stderr}")
+            sys.stderr.write(f"nmoe_proofs.csrc_check: the build failed\n{built.stdout}{built.stderr}")
             return 1
         faults = [*_compiled(out), *_loaded(out)]
-    sys.stderr.write("".join(f"nmoe.csrc: {fault}\n" for fault in faults))
+    sys.stderr.write("".join(f"nmoe_proofs.csrc_check: {fault}\n" for fault in faults))
     if not faults:
         sys.stdout.write(f"libnmoe.so: sm_90a and sm_100a, {len(OPCODES)} opcodes, ABI as declared\n")
     return 1 if faults else 0

@@ -1,6 +1,6 @@
 """A run that is saved and resumed is the run that was not, to the last bit: losses, weights, masters, moments, biases.
 
-    torchrun --nproc_per_node=8 -m nmoe.proofs.resume_determinism CONFIG.toml --steps=10 [--key=value ...]
+    torchrun --nproc_per_node=8 -m nmoe_proofs.resume_determinism CONFIG.toml --steps=10 [--key=value ...]
 
 Takes the command line of `nmoe.train`; the checkpoint is written after half of the steps.  Both runs begin from nothing but the
 configuration, the data and, for the second, the checkpoint.
@@ -16,12 +16,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..checkpoint import newest, remove
-from ..config import Config
-from ..data import Stream
-from ..parallel import Ranks
-from ..train import launch
-from ..trainer import Trainer
+from nmoe.checkpoint import newest, remove
+from nmoe.config import Config
+from nmoe.data import Stream
+from nmoe.parallel import Ranks
+from nmoe.train import launch
+from nmoe.trainer import Trainer
 
 __all__ = ["main", "prove"]
 

@@ -1,6 +1,6 @@
 """A model has learned something from order: its loss is below the entropy of the tokens' frequencies.
 
-    python -m nmoe.proofs.learned DATA_DIR METRICS.jsonl [--steps=60]
+    python -m nmoe_proofs.learned DATA_DIR METRICS.jsonl [--steps=60]
 
 The mean of the last ten logged losses must be below the unigram entropy of the data, every loss finite, and the last step the one
 that is asked for.
@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data import Stream, read_index
-from ..faults import DataError, say
+from nmoe.data import Stream, read_index
+from nmoe.faults import DataError, say
 
 __all__ = ["main", "prove"]
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     words = [word for word in argv if not word.startswith("--")]
     steps = [word.partition("=")[2] for word in argv if word.startswith("--steps=")]
     if len(words) != 2 or len(words) + len(steps) != len(argv) or not all(one.isdigit() for one in steps):
-        sys.stderr.write("nmoe: python -m nmoe.proofs.learned DATA_DIR METRICS.jsonl [--steps=N]\n")
+        sys.stderr.write("nmoe: python -m nmoe_proofs.learned DATA_DIR METRICS.jsonl [--steps=N]\n")
         return 2
     try:
         wrong = prove(words[0], words[1], int(steps[-1]) if steps else None)

@@ -1,6 +1,6 @@
 """No all-to-all anywhere: not in the syntax tree of any file of the trainer, and not in a run, in which calling one raises.
 
-    torchrun --standalone --nproc_per_node=2 -m nmoe.proofs.no_all_to_all CONFIG.toml
+    torchrun --standalone --nproc_per_node=2 -m nmoe_proofs.no_all_to_all CONFIG.toml
 
 The run trains a small model for two steps on the cpu target.  It counts the rows that went to another rank, for without any it
 would prove nothing.
@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..config import Config
-from ..train import launch
+import nmoe
+from nmoe.config import Config
+from nmoe.train import launch
 
 __all__ = ["forbid", "main", "mentions"]
 
@@ -29,7 +30,7 @@ def mentions(package: Path) -> list[str]:
     """file:line of every name, attribute, import or text that is the name of an all-to-all, in Python and in CUDA."""
     found = []
     for path in sorted(package.rglob("*")):
-        if path.suffix == ".py" and path != Path(__file__).resolve():
+        if path.suffix == ".py":
             found += [f"{path.relative_to(package.parent)}:{line}: {name}" for line, name in _in_python(path.read_text())]
         elif path.suffix in (".cu", ".cuh", ".cpp", ".h"):
             lines = enumerate(path.read_text().splitlines(), 1)
@@ -71,9 +72,9 @@ def forbid() -> int:
 
 
 def _run(argv: list[str]) -> int:
-    from ..prep import pydoc_texts, write_shards
-    from ..rdep import Rdep
-    from ..trainer import Trainer
+    from nmoe.prep import pydoc_texts, write_shards
+    from nmoe.rdep import Rdep
+    from nmoe.trainer import Trainer
 
     sent_away = 0
     dispatch = Rdep.dispatch
@@ -110,9 +111,9 @@ def _run(argv: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     if not argv:
-        sys.stderr.write("nmoe: python -m nmoe.proofs.no_all_to_all CONFIG.toml\n")
+        sys.stderr.write("nmoe: python -m nmoe_proofs.no_all_to_all CONFIG.toml\n")
         return 2
-    found = mentions(Path(__file__).resolve().parents[1])
+    found = mentions(Path(nmoe.__file__).parent)
     sys.stderr.write("".join(f"nmoe: {line} is an all-to-all\n" for line in found))
     if found:
         return 1

@@ -1,4 +1,4 @@
-"""`python -m nmoe.kernels.aot [KERNEL ...] [--format json]`: compile kernels for sm_90a and sm_100a, with no GPU.
+"""`python -m nmoe_proofs.kernels_aot [KERNEL ...] [--format json]`: compile kernels for sm_90a and sm_100a, with no GPU.
 
 Each kernel is compiled with the tiles and options that a launch uses, at moonlight's shapes, to PTX and through ptxas to machine
 code.  The instructions that it exists for must be in the PTX (Triton 3.6 and 3.9 spell some of them differently), those that would
@@ -76,7 +76,7 @@ def builds() -> Iterator[Build]:
 
 
 def _grouped(arch: int) -> Iterator[Build]:
-    from . import grouped
+    from nmoe.kernels import grouped
 
     tile = grouped.TILES[arch]
     rows, wanted = f"tensordesc<bf16[{tile.m},{tile.k}]>", (*MMA[arch], BULK)
@@ -94,7 +94,7 @@ def _grouped(arch: int) -> Iterator[Build]:
 
 
 def _scaled(arch: int) -> Iterator[Build]:
-    from . import scaled
+    from nmoe.kernels import scaled
 
     tile = scaled.TILES[arch]
     for name, code, values, scales, wanted in (
@@ -109,7 +109,7 @@ def _scaled(arch: int) -> Iterator[Build]:
 
 
 def _attention(arch: int) -> Iterator[Build]:
-    from . import attn
+    from nmoe.kernels import attn
 
     def signature(*names: str) -> dict[str, str]:
         given = {name: "*fp32" if name in ("lse", "delta") else "*bf16" for name in names}
@@ -130,7 +130,7 @@ def _attention(arch: int) -> Iterator[Build]:
 
 
 def _elementwise(arch: int) -> Iterator[Build]:
-    from . import quant, rdep
+    from nmoe.kernels import quant, rdep
 
     exact = {"enable_fp_fusion": False}
     block = {"BM": quant.ROWS, "BK": quant.COLUMNS}
@@ -203,12 +203,12 @@ def _resources(cubin: bytes) -> tuple[int, int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m nmoe.kernels.aot", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m nmoe_proofs.kernels_aot", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("kernels", nargs="*", metavar="KERNEL")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     asked = parser.parse_args()
     if importlib.util.find_spec("triton") is None:
-        sys.stderr.write("nmoe.kernels.aot: Triton is not installed; pip install 'nmoe-graph[train]'\n")
+        sys.stderr.write("nmoe_proofs.kernels_aot: Triton is not installed; pip install 'nmoe-graph[train]'\n")
         return 3
     os.environ.pop("TRITON_INTERPRET", None)
     with tempfile.TemporaryDirectory() as cache:
@@ -227,7 +227,7 @@ def main() -> int:
         for one in results:
             sys.stdout.write(f"{one.name:28} {one.arch:8} {one.shared:7} {one.registers:5} {one.stack:6}\n")
     for one in results:
-        sys.stderr.write("".join(f"nmoe.kernels.aot: {one.name} for {one.arch}: {fault}\n" for fault in one.faults))
+        sys.stderr.write("".join(f"nmoe_proofs.kernels_aot: {one.name} for {one.arch}: {fault}\n" for fault in one.faults))
     return 1 if any(one.faults for one in results) else 0
 
 

@@ -1,6 +1,6 @@
 """N ranks compute what one rank computes, to the last bit, on the expert path: output, and gradients by x, gate and both weights.
 
-    python -m nmoe.proofs.rdep_equivalence [--worlds=1,2,4,8] [--rounds=2] [--jitter=0.01] [--timeout_s=60]
+    python -m nmoe_proofs.rdep_equivalence [--worlds=1,2,4,8] [--rounds=2] [--jitter=0.01] [--timeout_s=60]
 
 Ranks are forked processes over a `Posix` heap and have no collective library at all.  Each compares its part with the whole,
 computed by itself alone.  Routing is even, skewed (with experts that get nothing) and all to one place; `jitter` (seconds) makes
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import Config
-from ..heap import Heap, Local, Posix
-from ..moe import Experts, Routed
-from ..rdep import Rdep, rdep_layout
+from nmoe.config import Config
+from nmoe.heap import Heap, Local, Posix
+from nmoe.moe import Experts, Routed
+from nmoe.rdep import Rdep, rdep_layout
 
 __all__ = ["main", "prove"]
 

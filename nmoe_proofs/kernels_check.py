@@ -1,4 +1,4 @@
-"""`python -m nmoe.kernels.check [SUBJECT ...] [--first] [--format json]`: every kernel against `nmoe.reference`.
+"""`python -m nmoe_proofs.kernels_check [SUBJECT ...] [--first] [--format json]`: every kernel against `nmoe.reference`.
 
 Where there is a CUDA device the kernels are compiled and run on it, at sizes that fill several tiles; elsewhere Triton's
 interpreter runs the same source on small ones.  Bits must be equal where the definition is exact; otherwise the error is relative,
@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import reference
+from nmoe import reference
 
 __all__ = ["SUBJECTS", "Measure", "run"]
 
@@ -101,7 +101,7 @@ def _powers() -> Tensor:
 
 
 def check_quantisers(device: str) -> Iterator[Measure]:
-    from . import quant
+    from nmoe.kernels import quant
 
     for case, x in quantised_inputs(device):
         for kernel, ours, theirs in (
@@ -119,7 +119,7 @@ def check_quantisers(device: str) -> Iterator[Measure]:
 
 
 def check_swiglu(device: str) -> Iterator[Measure]:
-    from . import quant
+    from nmoe.kernels import quant
 
     rows, width = (1000, 1408) if device != "cpu" else (40, 160)
     for dtype in (torch.bfloat16, torch.float32):
@@ -145,7 +145,7 @@ def loads(device: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def check_grouped(device: str) -> Iterator[Measure]:
-    from . import grouped
+    from nmoe.kernels import grouped
 
     K, N = (416, 328) if device != "cpu" else (72, 80)
     for dtype in (torch.bfloat16, torch.float32):
@@ -174,7 +174,7 @@ def check_grouped(device: str) -> Iterator[Measure]:
 def check_scaled(device: str) -> Iterator[Measure]:
     import triton
 
-    from . import scaled
+    from nmoe.kernels import scaled
 
     E, K, N = (4, 416, 328) if device != "cpu" else (4, 96, 80)
     # the tensor core's own scales: on Blackwell, and in an interpreter that reads power-of-two scales rightly
@@ -210,7 +210,7 @@ def check_scaled(device: str) -> Iterator[Measure]:
 
 
 def check_attention(device: str) -> Iterator[Measure]:
-    from . import attn
+    from nmoe.kernels import attn
 
     cases: tuple[tuple[str, int, int, int | None, bool], ...] = (
         ("latent", 48, 32, None, False),
@@ -245,7 +245,7 @@ def check_attention(device: str) -> Iterator[Measure]:
 
 def check_gradients(device: str) -> Iterator[Measure]:
     """What autograd finds through `nmoe.ops` on a GPU, from leaves that are views as a model makes them."""
-    from .. import ops
+    from nmoe import ops
 
     offsets = torch.tensor([0, 5, 5, 38, 64], device=device)
     for case, turned in (("as it lies", False), ("turned", True)):
@@ -272,7 +272,7 @@ def check_gradients(device: str) -> Iterator[Measure]:
 
 
 def check_dispatch(device: str) -> Iterator[Measure]:
-    from . import rdep
+    from nmoe.kernels import rdep
 
     world, tokens, K, W = 3, 50, 2, 1064
     for dtype in (torch.bfloat16, torch.float32, torch.int64):
@@ -313,7 +313,7 @@ def run(subjects: list[str], device: str) -> Iterator[Measure]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m nmoe.kernels.check", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m nmoe_proofs.kernels_check", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; all by default")
     parser.add_argument("--first", action="store_true", help="stop at the first measure that does not hold")
     parser.add_argument("--format", choices=("text", "json"), default="text")
@@ -321,7 +321,7 @@ def main() -> int:
     if unknown := [name for name in asked.subjects if name not in SUBJECTS]:
         parser.error(f"no such subject: {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
     if importlib.util.find_spec("triton") is None:
-        sys.stderr.write("nmoe.kernels.check: Triton is not installed; pip install 'nmoe-graph[train]'\n")
+        sys.stderr.write("nmoe_proofs.kernels_check: Triton is not installed; pip install 'nmoe-graph[train]'\n")
         return 3
     device = "cuda" if torch.cuda.is_available() else "cpu"
     os.environ["TRITON_INTERPRET"] = "0" if device == "cuda" else "1"
@@ -341,7 +341,7 @@ def main() -> int:
         if "only 0-dimensional arrays can be converted" not in str(error):
             raise
         old = f"Triton {triton.__version__}'s interpreter does not work with numpy {numpy.__version__}"
-        sys.stderr.write(f"nmoe.kernels.check: {old}; take Triton 3.9 or numpy below 2.4\n")
+        sys.stderr.write(f"nmoe_proofs.kernels_check: {old}; take Triton 3.9 or numpy below 2.4\n")
         return 3
     where = torch.cuda.get_device_name() if device == "cuda" else "Triton's interpreter"
     if asked.format == "json":
