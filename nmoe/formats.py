@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from . import ops
+from .config import Config
+from .heap import Layout
 
-__all__ = ["dequantise_weight", "gated_product", "product", "quantise_weight", "weight_layout"]
+__all__ = ["dequantise_weight", "experts_layout", "gated_product", "product", "quantise_weight"]
 
 #: A weight's parts, by name: {"q": ..., "s": ..., "s_enc": ...}; bf16 has only "w".
 Parts = Mapping[str, Tensor]
 
 
-def weight_layout(experts: int, k: int, n: int, fmt: str) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+def weight_layout(experts: int, k: int, n: int, fmt: str) -> Layout:
     """Shape and dtype of each part of an [E, K, N] weight; the quantised ones lie [E, N, K], K last."""
     if fmt == "bf16":
         return {"w": ((experts, k, n), torch.bfloat16)}
@@ -32,6 +34,13 @@ def weight_layout(experts: int, k: int, n: int, fmt: str) -> dict[str, tuple[tup
         "s": ((experts, n, k // 16), torch.float8_e4m3fn),
         "s_enc": ((experts,), torch.float32),
     }
+
+
+def experts_layout(config: Config, experts: int, fmt: str) -> Layout:
+    """The same of both weights of a layer's experts, under `w13_q`, `w13_s`, `w2_q` and so on."""
+    one = weight_layout(experts, config.dim, 2 * config.moe_inter_dim, fmt)
+    two = weight_layout(experts, config.moe_inter_dim, config.dim, fmt)
+    return {f"{which}_{part}": told for which, parts in (("w13", one), ("w2", two)) for part, told in parts.items()}
 
 
 def quantise_weight(w_EKN: Tensor, fmt: str) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ import torch
 from .checkpoint import damaged_files, load_expert_weights, newest
 from .config import Config
 from .faults import CheckpointError, ConfigError, Fault, FrozenError, say
-from .formats import quantise_weight, weight_layout
+from .formats import experts_layout, quantise_weight
 from .moe import FrozenExperts
 from .whole import read_tensors, write_tensors, write_whole
 
@@ -92,21 +92,15 @@ def check_frozen(config: Config) -> str:
     if differ:
         raise FrozenError(f"{path}: frozen experts of another shape: {'; '.join(differ)}")
     for layer in range(config.n_dense_layers, config.n_layers):
-        if _file(layer) not in said["files"]:
-            raise FrozenError(f"{path}: lists no {_file(layer)}")
-        _check_layer(config, path.parent / _file(layer), layer)
+        one = path.with_name(_file(layer))
+        if one.name not in said["files"]:
+            raise FrozenError(f"{path}: lists no {one.name}")
+        layout = experts_layout(config, config.n_routed_experts, config.expert_format(layer))
+        with read_tensors(one, FrozenError) as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        if found != {name: list(shape) for name, (shape, _) in layout.items()}:
+            raise FrozenError(f"{one}: holds tensors of another shape")
     return hashlib.sha256(text).hexdigest()
-
-
-def _check_layer(config: Config, path: Path, layer: int) -> None:
-    expected = {}
-    for which, k, n in (("w13", config.dim, 2 * config.moe_inter_dim), ("w2", config.moe_inter_dim, config.dim)):
-        for name, (shape, _) in weight_layout(config.n_routed_experts, k, n, config.expert_format(layer)).items():
-            expected[f"{which}_{name}"] = list(shape)
-    with read_tensors(path, FrozenError) as file:
-        found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    if found != expected:
-        raise FrozenError(f"{path}: holds tensors of another shape")
 
 
 @torch.no_grad()

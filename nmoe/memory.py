@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from .config import Config
-from .formats import weight_layout
+from .formats import experts_layout
 from .heap import heap_bytes
 from .model import LOSS_CHUNK
 from .rdep import rdep_layout
@@ -43,8 +43,10 @@ def plan_memory(config: Config, world: int, cpu: bool) -> MemoryPlan:
     moe_layers = range(config.n_dense_layers, config.n_layers)
     experts = len(moe_layers) * config.n_routed_experts * 3 * config.dim * config.moe_inter_dim
     dense = config.parameter_count()[0] - experts
-    frozen = sum(_frozen_bytes(config, layer, world) for layer in moe_layers) if config.frozen_experts else 0
-    trained = 0 if config.frozen_experts else experts // world
+    trained, frozen = experts // world, 0
+    if config.frozen_experts:
+        layouts = (experts_layout(config, config.n_routed_experts // world, config.expert_format(layer)) for layer in moe_layers)
+        trained, frozen = 0, sum(torch.Size(shape).numel() * dtype.itemsize for one in layouts for shape, dtype in one.values())
     state = 12 if config.moments == "fp32" else 8
     shard = shard_size(dense, world)
     tokens = config.batch_size * config.seq_len // world
@@ -58,14 +60,6 @@ def plan_memory(config: Config, world: int, cpu: bool) -> MemoryPlan:
             ("activations", _activations(config, tokens, cpu)),
         )
     )
-
-
-def _frozen_bytes(config: Config, layer: int, world: int) -> int:
-    size = 0
-    for k, n in ((config.dim, 2 * config.moe_inter_dim), (config.moe_inter_dim, config.dim)):
-        for shape, dtype in weight_layout(config.n_routed_experts // world, k, n, config.expert_format(layer)).values():
-            size += torch.Size(shape).numel() * dtype.itemsize
-    return size
 
 
 def _activations(config: Config, tokens: int, cpu: bool) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from . import ops
 from .config import Config
-from .formats import Parts, dequantise_weight, gated_product, product, quantise_weight, weight_layout
+from .formats import Parts, dequantise_weight, experts_layout, gated_product, product, quantise_weight
 from .layers import SwiGLU
 from .rdep import Rdep
 from .router import Router
@@ -52,22 +52,20 @@ class Experts(nn.Module):
 
 
 class FrozenExperts(nn.Module):
-    """Experts that are not trained: only the quantised parts are held, `w13.q`, `w13.s` and so on, and no optimizer knows them."""
+    """Experts that are not trained: only the quantised parts are held, `w13_q`, `w13_s` and so on, and no optimizer knows them."""
 
     def __init__(self, config: Config, fmt: str, first: int, count: int) -> None:
         super().__init__()
         self.format, self.first, self.count = fmt, first, count
-        for which, k, n in (("w13", config.dim, 2 * config.moe_inter_dim), ("w2", config.moe_inter_dim, config.dim)):
-            layout = weight_layout(count, k, n, fmt)
-            self._names = tuple(layout)
-            for name, (shape, dtype) in layout.items():
-                self.register_buffer(f"{which}_{name}", torch.empty(shape, dtype=dtype), persistent=False)
+        for name, (shape, dtype) in experts_layout(config, count, fmt).items():
+            self.register_buffer(name, torch.empty(shape, dtype=dtype), persistent=False)
 
     def weights(self) -> tuple[Tensor | None, Tensor | None]:
         return None, None
 
     def parts(self) -> tuple[Parts, Parts]:
-        one, two = ({name: getattr(self, f"{which}_{name}") for name in self._names} for which in ("w13", "w2"))
+        held = [(*name.split("_", 1), buffer) for name, buffer in self.named_buffers()]
+        one, two = ({part: buffer for which, part, buffer in held if which == weight} for weight in ("w13", "w2"))
         return one, two
 
     def straight(self) -> tuple[Tensor, Tensor]:
