@@ -168,3 +168,18 @@ def test_ops_have_the_reference_s_names() -> None:
         )
     x, w = torch.randn(4, 8), torch.randn(2, 8, 8)
     assert torch.equal(ops.grouped_mm(x, w, torch.tensor([0, 1, 4])), reference.grouped_mm(x, w, torch.tensor([0, 1, 4])))
+
+
+def test_an_operand_on_a_gpu_goes_to_the_kernel_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each operation that is chosen by where its first operand lies: the right file, all arguments."""
+    pytest.importorskip("triton")
+    from types import SimpleNamespace
+
+    from nmoe.kernels import quant, rdep, scaled
+
+    gpu = SimpleNamespace(is_cuda=True)
+    names = ("quantize_mxfp8", "quantize_nvfp4", "swiglu", "swiglu_backward", "swiglu_quantize_mxfp8")
+    for module, name in [*((quant, name) for name in names), (rdep, "combine"), (scaled, "scaled_grouped_mm")]:
+        monkeypatch.setattr(module, name, lambda *given, name=name, **named: (name, given, named))
+        more = () if name == "swiglu_quantize_mxfp8" else (1,)
+        assert getattr(ops, name)(gpu, *more) == (name, (gpu, *more), {})
