@@ -198,7 +198,7 @@ def _exchange(mine: int, ranks: Ranks) -> list[int]:
 class Symm(Heap):
     """torch's symmetric memory on GPUs that reach each other; the barrier is the timed one of `csrc`.
 
-    Written for NVLink-connected GPUs of one machine, and never run on two: ranks that shared one GPU have run it (docs/performance.md).
+    Written for NVLink-connected GPUs of one machine, and never run on two: ranks that share one have run it (docs/performance.md).
     """
 
     def __init__(self, layout: Layout, ranks: Ranks) -> None:
