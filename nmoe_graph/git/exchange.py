@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..errors import HostError, SnapshotError, UsageError, printable
 from ..safe import redact
 from .ledger import Ledger, Side
-from .program import run_git, transport_environment
+from .program import disk_trouble, run_git, transport_environment
 from .refs import LEDGER_REF, NOTES_REF
 from .repository import Repository
 
@@ -104,7 +104,12 @@ class _Remote:
             status, out = run_git(self._repository.git, self._repository.root, args, accept=accept, env=transport_environment())
         except SnapshotError as error:
             words = redact(printable(error.faults[0].what, limit=300))
-            raise HostError(f"{self.name}: {words}", hint="is the remote there, and may you read it?") from None
+            hint = (
+                "nothing was taken in; run it again when there is room"
+                if disk_trouble(words)
+                else "is the remote there, and may you read it?"
+            )
+            raise HostError(f"{self.name}: {words}", hint=hint) from None
         return status, out.decode("utf-8", "replace")
 
     def push(self, specs: list[str], atomic: bool) -> tuple[bool, str]:
