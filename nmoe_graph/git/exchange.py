@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from ..errors import HostError, SnapshotError, UsageError, printable
-from ..safe import redact
+from ..safe import ALL_BUT_PATHS, redact
 from .ledger import Ledger, Side
 from .program import disk_trouble, run_git, transport_environment
 from .refs import LEDGER_REF, NOTES_REF
@@ -94,7 +94,7 @@ class _Remote:
         if not remote or remote.startswith("-") or not remote.isprintable():
             raise UsageError(f"{printable(remote, limit=80)!r} is no remote", hint="origin, a URL or a folder")
         self._repository, self._remote = repository, remote
-        self.name = redact(printable(remote, limit=100))
+        self.name = redact(printable(remote, limit=100), kinds=ALL_BUT_PATHS)  # whoever asked has to find it
         self._mirror = f"refs/nmoe-graph/remotes/{hashlib.sha256(remote.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
     def _call(self, args: list[str], accept: tuple[int, ...] = (0,)) -> tuple[int, str]:
@@ -103,7 +103,7 @@ class _Remote:
         try:
             status, out = run_git(self._repository.git, self._repository.root, args, accept=accept, env=transport_environment())
         except SnapshotError as error:
-            words = redact(printable(error.faults[0].what, limit=300))
+            words = redact(printable(error.faults[0].what, limit=300), kinds=ALL_BUT_PATHS)
             hint = (
                 "nothing was taken in; run it again when there is room"
                 if disk_trouble(words)

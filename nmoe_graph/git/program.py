@@ -34,8 +34,10 @@ def transport_environment() -> dict[str, str]:
 
 
 def cause(lines: Sequence[str]) -> str:
-    """Of what git said, the line that says why: what the disk did, if any says it, else the last."""
-    return next((line for names in (_DISK, _WRITES) for line in lines if any(name in line for name in names)), lines[-1])
+    """Of what git said, the line that says why: what the disk did, if any says it, else what was fatal first, else the last."""
+    return next(
+        (line for names in (_DISK, _WRITES, ("fatal: ",)) for line in lines if any(name in line for name in names)), lines[-1]
+    )
 
 
 _DISK = ("No space left on device", "Read-only file system", "Disk quota exceeded", "Input/output error", "File too large")
