@@ -13,15 +13,11 @@ from collections.abc import Sequence
 
 from .errors import printable
 from .safe import redact
+from .seen import ESCAPES
 
 __all__ = ["excerpt", "fenced", "one_line", "plain"]
 
-#: CSI, OSC and the other strings with their terminators, and the short sequences (ECMA-48).
-_ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]{0,4096}(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[ -/]{0,4}[0-~]?"
-)
+_ESCAPES = re.compile(ESCAPES)
 _MOST_LINE = 2_000
 #: Of a longer log, this much of either end is looked at; far less is shown.
 _MOST_BYTES = 1 << 17

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .seen import joined, key_lines, readings
 
 if TYPE_CHECKING:
     from .saferules import Rule
@@ -58,7 +60,7 @@ _NAMES = {
     "credential": "a credential (secret)",
 }
 _MOST_LINE = 20_000  # a longer line is read in pieces that overlap
-_OVERLAP = 500
+_OVERLAP = 4_000  # as long as a private key
 
 #: Short lines in which no rule finds anything: contracts and logs say the same things again and again.
 _clean: set[str] = set()
@@ -105,39 +107,99 @@ def _holds(folded: str, words: Sequence[str]) -> bool:
     return False
 
 
+def _hits(text: str, live: Sequence[Rule]) -> Iterator[tuple[Rule, int, int, str]]:
+    """What the rules find in one reading of a line, a rule after the other."""
+    for start in range(0, len(text), _MOST_LINE):
+        piece = text[start : start + _MOST_LINE + _OVERLAP]
+        folded = piece.lower()
+        for rule in live:
+            if rule.only and not _holds(folded, rule.only):
+                continue
+            for hit in _compiled(rule.pattern).finditer(piece):
+                if rule.alike is None or not rule.alike(piece, hit):
+                    yield rule, hit.start() + start, hit.end() + start, hit[0][:4]
+
+
+class _Line:
+    """What was found in one line, and where."""
+
+    def __init__(self, number: int, taken: list[Finding]) -> None:
+        self.number, self.found, self.clean = number, taken, not taken
+
+    def look(self, text: str, live: Sequence[Rule], allow: Sequence[str], begins: Sequence[int], ends: Sequence[int]) -> None:
+        """One reading: what lies under an earlier finding is part of it, and what an earlier reading saw half of is seen whole."""
+        spans = _allowed(text, allow) if allow else ()
+        before = list(self.found)
+        for rule, start, stop, shown in _hits(text, live):
+            if stop <= start:
+                continue
+            one, two = begins[start] + 1, ends[stop - 1] + 1
+            over = [was for was in self.found if one < was.end and two > was.column]
+            if over and not (
+                over[0] in before and one <= over[0].column and two >= over[-1].end and (one, two) != (over[0].column, over[-1].end)
+            ):
+                continue
+            self.clean = False
+            if rule.kind != "credential" and any(begin <= start and stop <= end for begin, end in spans):
+                continue
+            kind, name = (over[0].kind, over[0].rule) if over else (rule.kind, rule.name)
+            self.found = [was for was in self.found if was not in over]
+            self.found.append(Finding(self.number, one, two, kind, name, shown))
+
+
 def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Everything in a text that must not be public, in order; overlapping hits count once, credentials first.
 
-    `allow` are words that may be public here, as `[public] allow` of BUILD.toml says; no word makes a credential public.
+    A line is looked at as it stands and in every other reading (`seen`); a private key is all of its lines, and what goes on in
+    the next line is found in both.  `allow` are words that may be public here, as `[public] allow` of BUILD.toml says; no word
+    makes a credential public.
     """
     found: list[Finding] = []
     live = _live(text)
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line in _clean:
+    lines = text.split("\n")
+    ahead: list[Finding] = []  # of the next line, found in this one
+    key = 0
+    for at, line in enumerate(lines):
+        here = _Line(at + 1, ahead)
+        ahead = []
+        if key:
+            key -= 1
+            here.found = [Finding(at + 1, 1, len(line) + 1, "credential", "private key", line[:4])] if line.strip() else []
+            found += here.found
             continue
-        clean = True
-        taken: list[tuple[int, int]] = []
-        spans = _allowed(line, allow) if allow else ()
-        for start in range(0, len(line), _MOST_LINE):
-            piece = line[start : start + _MOST_LINE + _OVERLAP]
-            folded = piece.lower()
-            for kind, rule, pattern, only, alike in live:
-                if only and not _holds(folded, only):
-                    continue
-                for hit in _compiled(pattern).finditer(piece):
-                    one, two = hit.start() + start, hit.end() + start
-                    if any(one < end and two > begin for begin, end in taken) or (alike is not None and alike(piece, hit)):
-                        continue
-                    clean = False
-                    if kind != "credential" and any(begin <= one and two <= end for begin, end in spans):
-                        continue
-                    taken.append((one, two))
-                    found.append(Finding(number, one + 1, two + 1, kind, rule, hit[0][:4]))
-        if clean and len(line) <= _MOST_REMEMBERED:
+        if at + 1 < len(lines) and (both := joined(line, lines[at + 1])) is not None:
+            for one in _over(both, line, lines[at + 1], at + 1, allow):
+                (here.found if one.line == at + 1 else ahead).append(one)
+                here.clean = False
+        if not line.strip() or (here.clean and line in _clean):
+            continue
+        for reading, begins, ends in readings(line):
+            here.look(reading, _rules(), allow, begins, ends)
+        here.look(line, live, allow, range(len(line)), range(1, len(line) + 1))
+        found += here.found
+        if here.clean and len(line) <= _MOST_REMEMBERED:
             if len(_clean) >= _MOST_CLEAN:
                 _clean.clear()
             _clean.add(line)
+        if any(one.rule == "private key" for one in here.found):
+            key = key_lines(lines, at)
     return tuple(sorted(found, key=lambda one: (one.line, one.column)))
+
+
+def _over(both: tuple[str, int, int, int], line: str, after: str, number: int, allow: Sequence[str]) -> Iterator[Finding]:
+    """What begins in a line and ends in the next one, as a finding in each."""
+    text, begin, seam, indent = both
+    for reading, begins, ends in (*readings(text), (text, range(len(text)), range(1, len(text) + 1))):
+        for rule, start, stop, shown in _hits(reading, _rules()):
+            one, two = begins[start], ends[stop - 1]
+            if one < seam < two and (
+                rule.kind == "credential" or (line.rstrip()[-1:] == "\\" and not any(word in text for word in allow))
+            ):
+                yield Finding(number, begin + one + 1, len(line) + 1, rule.kind, rule.name, shown)
+                yield Finding(
+                    number + 1, 1, min(two - seam + indent, len(after)) + 1, rule.kind, rule.name, after[indent : indent + 4]
+                )
+                return
 
 
 def redact(text: str, allow: Sequence[str] = (), kinds: Collection[str] = KINDS) -> str:

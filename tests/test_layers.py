@@ -16,7 +16,7 @@ PACKAGE = Path(nmoe_graph.__file__).parent
 
 #: The rooms, top first.  Rooms of one line stand side by side and do not know each other.
 ROOMS = [
-    ["saferules"],
+    ["saferules", "seen"],
     ["safe"],
     ["errors"],
     ["label", "markup", "excerpt", "metrics"],

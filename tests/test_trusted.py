@@ -169,3 +169,26 @@ def test_affected_why_and_the_plan_say_it(scratch: Scratch, ask: Ask, cli: Cli) 
     scratch.git("checkout", "-q", "main")
     (step,) = ask("plan-merges", "--base", "main")["steps"]
     assert f"control plane: {GATES} (gates and bundles)" in step["notes"]
+
+
+@pytest.mark.parametrize("what", ["replaced commit", "replaced gates", "grafts", "filters"])
+def test_what_a_clone_pretends_of_its_objects_counts_for_nothing(guarded: Scratch, cli: Cli, what: str) -> None:
+    """Objects are read by their ids: no replacement, no graft and no filter makes a failing change look like its base."""
+    guarded.write("docs/a.txt", "two\n")
+    head = guarded.commit("bad")
+    base = guarded.git("rev-parse", "main")
+    if what == "replaced commit":
+        guarded.git("replace", head, base)
+    elif what == "replaced gates":
+        kind = guarded.root / "gates.toml"
+        kind.write_text(guarded.read(GATES).replace("grep -q one docs/a.txt", "true"))
+        guarded.git("replace", guarded.git("rev-parse", f"main:{GATES}"), guarded.git("hash-object", "-w", str(kind)))
+        kind.unlink()
+    elif what == "grafts":
+        (guarded.root / ".git/info/grafts").write_text(f"{head}\n")
+    else:
+        guarded.git("config", "filter.good.clean", "sed s/two/one/")
+        guarded.git("config", "filter.good.smudge", "sed s/two/one/")
+        guarded.write(".gitattributes", "* filter=good\n")
+    code, out, _ = cli("build", "--trusted", "main", "cpu:grep")
+    assert code == 1 and "0 of 1 proven" in out

@@ -100,7 +100,7 @@ DOCUMENTS = {
     "graph": (["graph"], {"workspace", "targets"}),
     "query": (["query", "//gates:all"], {"targets"}),
     "results": (["results"], {"of", "results", "reused"}),
-    "results-gc": (["results", "gc", "--max-age", "999w"], {"removed", "blobs", "freed", "left", "in_use", "refused"}),
+    "results-gc": (["results", "gc", "--max-age", "999w"], {"removed", "blobs", "freed", "left", "in_use", "unlocked", "refused"}),
     "results-verify": (["results", "verify"], {"results", "blobs", "bytes", "damaged", "incomplete"}),
     "lint-log": (["lint", "log", TABLE], {"bytes", "text", "markdown", "metrics", "refused"}),
     "safe": (["safe", TABLE], {"count", "findings", "binary"}),

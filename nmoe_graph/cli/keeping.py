@@ -65,6 +65,7 @@ def run_gc(options: argparse.Namespace, words: list[str]) -> int:
             "freed": done.freed,
             "left": done.left,
             "in_use": done.in_use,
+            "unlocked": done.unlocked,
             "refused": [{"path": one.path, "why": one.what} for one in done.refused],
         }
         show(json_text(document))
@@ -80,8 +81,12 @@ def run_gc(options: argparse.Namespace, words: list[str]) -> int:
         show(f"{len(done.removed)} results and {done.blobs} blobs removed, {sizes}")
     if done.in_use:
         sys.stderr.write("note: a build is running, so nothing that it may need was removed; run it again later\n")
+    if done.unlocked:
+        sys.stderr.write("note: locks cannot be had here, so nothing was removed that a build may need\n")
     for one in done.refused[:20]:
         sys.stderr.write(f"warning: {printable(one.path)} could not be removed: {one.what}\n")
+    if len(done.refused) > 20:
+        sys.stderr.write(f"warning: and {len(done.refused) - 20} more could not be removed\n")
     return 3 if done.refused else 0
 
 
@@ -104,6 +109,6 @@ def run_verify(options: argparse.Namespace, words: list[str]) -> int:
         show(f"{printable(one.path)}: {one.what}")
     show(
         f"{found.results} results and {found.blobs} blobs are whole ({shown_size(found.size)}); "
-        f"{len(found.damaged)} damaged and put aside, {len(found.incomplete)} incomplete"
+        f"{len(found.damaged)} damaged{' and put aside' if found.all_aside else ''}, {len(found.incomplete)} incomplete"
     )
     return found.exit_code

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 
 from ..errors import HostError, SnapshotError, UsageError, printable
-from ..safe import redact
+from ..safe import ALL_BUT_PATHS, redact
 from .ledger import Ledger, Side
-from .program import run_git, transport_environment
+from .program import disk_trouble, run_git, transport_environment
 from .refs import LEDGER_REF, NOTES_REF
 from .repository import Repository
 
@@ -94,7 +94,7 @@ class _Remote:
         if not remote or remote.startswith("-") or not remote.isprintable():
             raise UsageError(f"{printable(remote, limit=80)!r} is no remote", hint="origin, a URL or a folder")
         self._repository, self._remote = repository, remote
-        self.name = redact(printable(remote, limit=100))
+        self.name = redact(printable(remote, limit=100), kinds=ALL_BUT_PATHS)  # whoever asked has to find it
         self._mirror = f"refs/nmoe-graph/remotes/{hashlib.sha256(remote.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
     def _call(self, args: list[str], accept: tuple[int, ...] = (0,)) -> tuple[int, str]:
@@ -103,8 +103,13 @@ class _Remote:
         try:
             status, out = run_git(self._repository.git, self._repository.root, args, accept=accept, env=transport_environment())
         except SnapshotError as error:
-            words = redact(printable(error.faults[0].what, limit=300))
-            raise HostError(f"{self.name}: {words}", hint="is the remote there, and may you read it?") from None
+            words = redact(printable(error.faults[0].what, limit=300), kinds=ALL_BUT_PATHS)
+            hint = (
+                "nothing was taken in; run it again when there is room"
+                if disk_trouble(words)
+                else "is the remote there, and may you read it?"
+            )
+            raise HostError(f"{self.name}: {words}", hint=hint) from None
         return status, out.decode("utf-8", "replace")
 
     def push(self, specs: list[str], atomic: bool) -> tuple[bool, str]:

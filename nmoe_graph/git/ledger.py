@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from ..errors import HostError, SnapshotError, printable
 from .objects import EMPTY_TREE, TREE, Entry, Objects
-from .program import run_git
+from .program import disk_trouble, run_git
 from .refs import LEDGER_REF, NOTES_REF, read_ref
 from .repository import Repository
 from .writing import write_object
@@ -98,7 +98,12 @@ class Ledger:
     def _git(self, args: list[str], accept: tuple[int, ...] = (0,), stdin: bytes = b"") -> tuple[int, str]:
         if not self._repository.git:
             raise HostError("the ledger needs the git program", hint="install git")
-        status, out = run_git(self._repository.git, self._repository.root, args, accept=accept, stdin=stdin)
+        try:
+            status, out = run_git(self._repository.git, self._repository.root, args, accept=accept, stdin=stdin)
+        except SnapshotError as error:
+            if not disk_trouble(error.faults[0].what):
+                raise
+            raise HostError(f"the ledger cannot be written: {error.faults[0].what}") from None
         return status, out.decode("utf-8", "replace")
 
     def set_refs(self, rows: Iterable[tuple[str, str, str | None]]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import HostError, SnapshotError
 
-__all__ = ["find_git", "run_git", "transport_environment"]
+__all__ = ["disk_trouble", "find_git", "run_git", "transport_environment"]
 
 _SAFE_CONFIG = ("core.fsmonitor=false", "core.trustctime=true", "core.checkStat=default", "core.quotePath=false", "diff.external=")
 
@@ -31,6 +31,22 @@ _TRANSPORT = (
 def transport_environment() -> dict[str, str]:
     """For calls of git that speak to a remote: how whoever started us reaches it."""
     return {name: os.environ[name] for name in _TRANSPORT if name in os.environ}
+
+
+def cause(lines: Sequence[str]) -> str:
+    """Of what git said, the line that says why: what the disk did, if any says it, else what was fatal first, else the last."""
+    return next(
+        (line for names in (_DISK, _WRITES, ("fatal: ",)) for line in lines if any(name in line for name in names)), lines[-1]
+    )
+
+
+_DISK = ("No space left on device", "Read-only file system", "Disk quota exceeded", "Input/output error", "File too large")
+_WRITES = ("couldn't write", "unable to write", "unable to append", "unable to create")
+
+
+def disk_trouble(words: str) -> bool:
+    """Whether a line of git's says that the disk took no more."""
+    return any(cause in words for cause in (*_DISK, *_WRITES))
 
 
 def find_git() -> str | None:
@@ -76,5 +92,5 @@ def run_git(
         raise HostError(f"cannot start git: {error.strerror}", hint="install git, or look at PATH") from None
     if done.returncode not in accept:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"]
-        raise SnapshotError(f"git {args[0]}: {words[-1]}")
+        raise SnapshotError(f"git {args[0]}: {cause(words)}")
     return done.returncode, done.stdout

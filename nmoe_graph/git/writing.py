@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -28,9 +29,9 @@ def write_object(repository: Repository, kind: int, body: bytes, *, sync: bool =
     path = repository.common_dir / "objects" / name[:2] / name[2:]
     if path.exists():
         return name
+    scratch = path.parent / f"tmp_obj_{secrets.token_hex(8)}"
     try:
         path.parent.mkdir(exist_ok=True)
-        scratch = path.parent / f"tmp_obj_{secrets.token_hex(8)}"
         data = zlib.compress(whole, 1)
         with open(scratch, "xb") as handle:
             handle.write(data)
@@ -41,8 +42,12 @@ def write_object(repository: Repository, kind: int, body: bytes, *, sync: bool =
             raise HostError("git's objects cannot be written: the disk lost a write")
         scratch.chmod(0o444)
         scratch.rename(path)
-    except OSError as error:
-        raise HostError(f"git's objects cannot be written: {error.strerror}") from None
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            scratch.unlink()  # a full disk needs its place
+        if isinstance(error, OSError):
+            raise HostError(f"git's objects cannot be written: {error.strerror}") from None
+        raise
     return name
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..result import Result
@@ -49,6 +49,11 @@ class Inspection:
     def exit_code(self) -> int:
         return 1 if self.damaged or self.incomplete else 0
 
+    @property
+    def all_aside(self) -> bool:
+        """Whether every damaged file could be put aside."""
+        return not any("could not be put aside" in one.what or one.what.startswith("cannot be listed") for one in self.damaged)
+
 
 @dataclass(frozen=True)
 class Cleaning:
@@ -59,6 +64,7 @@ class Cleaning:
     freed: int
     left: int
     in_use: bool  # a build was running, so that only what no proof needs was looked at
+    unlocked: bool  # locks cannot be had here: nobody knows whether one was, and nothing more was looked at either
     refused: tuple[Damage, ...]  # what the disk would not let go
 
 
@@ -84,6 +90,25 @@ def _files(base: Path, depth: int) -> Iterator[Path]:
             yield from _files(path, depth - 1)
         elif not name.startswith("."):
             yield path
+
+
+def _unlisted(root: Path) -> Iterator[tuple[Path, str]]:
+    """Folders of the store that cannot be listed: what lies in them is unknown, and not nothing."""
+    for base, depth in (("results", 2), ("blobs", 1)):
+        pending = [(root / base, depth)]
+        while pending:
+            folder, left = pending.pop()
+            try:
+                names = sorted(os.listdir(folder))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield folder, f"cannot be listed: {error.strerror}"
+                continue
+            if left:
+                pending += [
+                    (folder / name, left - 1) for name in names if (folder / name).is_dir() and not (folder / name).is_symlink()
+                ]
 
 
 def _size(path: Path) -> int:
@@ -127,6 +152,7 @@ def inspect(store: Store) -> Inspection:
         where = "" if not path.exists() else ", and could not be put aside"
         damaged.append(Damage(str(path.relative_to(store.root)), what + where))
 
+    damaged += [Damage(str(path.relative_to(store.root)), what) for path, what in _unlisted(store.root)]
     for path in _files(store.root / "blobs", 1):
         data, why = _read(path)
         if data is None:
@@ -181,7 +207,9 @@ def clean(
     about to name: then less is removed than was asked for.
     """
     with store.unused(wait_s) as unused:
-        return _Cleaner(store, frozenset(anchored), time.time() if now is None else now, unused).run(most_bytes, most_age_s)
+        cleaner = _Cleaner(store, frozenset(anchored), time.time() if now is None else now, unused is True)
+        done = cleaner.run(most_bytes, most_age_s)
+        return replace(done, in_use=unused is False, unlocked=unused is None)
 
 
 class _Cleaner:
@@ -210,7 +238,7 @@ class _Cleaner:
                     break
                 if one.path in self._kept:
                     self._remove(one)
-        return Cleaning(tuple(self._removed), self._blobs, self._freed, self._total(), not self._unused, tuple(self._refused))
+        return Cleaning(tuple(self._removed), self._blobs, self._freed, self._total(), False, False, tuple(self._refused))
 
     def _look(self) -> None:
         for path in _files(self._store.root / "results", 2):

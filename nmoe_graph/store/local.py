@@ -215,35 +215,47 @@ class Store:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """While this is held, nothing that a proof needs is cleaned away.  Where locks cannot be had, it holds nothing."""
-        descriptor = self._lock_file("in-use")
+        descriptors = self._use_files()
         try:
-            if descriptor is not None:
+            for descriptor in descriptors:
                 with contextlib.suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield
         finally:
-            if descriptor is not None:
+            for descriptor in descriptors:
                 os.close(descriptor)
 
     @contextlib.contextmanager
-    def unused(self, wait_s: float) -> Iterator[bool]:
-        """True while nobody uses the store and nobody can begin to; False where somebody still does after `wait_s`."""
-        descriptor = self._lock_file("in-use")
-        held = False
+    def unused(self, wait_s: float) -> Iterator[bool | None]:
+        """True while nobody uses the store and nobody can begin to; False where somebody still does after `wait_s`; None where
+        locks cannot be had, so that nobody knows."""
+        descriptors = self._use_files()
+        held = 0
+        busy = False
         try:
             until = time.monotonic() + wait_s
-            while descriptor is not None and not held:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    held = True
-                except OSError:
-                    if time.monotonic() >= until:
+            for descriptor in descriptors:
+                while not busy:
+                    try:
+                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        held += 1
                         break
-                    time.sleep(0.05)
-            yield held
+                    except BlockingIOError:
+                        busy = time.monotonic() >= until
+                        time.sleep(0.05)
+                    except OSError:
+                        break  # no such lock on this kind of disk
+            yield False if busy else True if held else None
         finally:
-            if descriptor is not None:
+            for descriptor in descriptors:
                 os.close(descriptor)
+
+    def _use_files(self) -> list[int]:
+        """What a lock on the store's use can be held on: a file, and the folder itself, for a full disk takes no new file."""
+        found = [self._lock_file("in-use")]
+        with contextlib.suppress(OSError):
+            found.append(os.open(self.root, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY))
+        return [one for one in found if one is not None]
 
     def log(self, result: Result) -> bytes | None:
         """The log of a result, verified; None where it is gone."""
@@ -256,6 +268,10 @@ class Store:
             folder = self.root / "locks"
             folder.mkdir(parents=True, exist_ok=True)
             return os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError:
+            pass
+        try:
+            return os.open(self.root / "locks" / name, os.O_RDONLY | os.O_CLOEXEC)  # of a read-only disk
         except OSError:
             return None
 
