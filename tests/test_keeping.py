@@ -352,7 +352,10 @@ def test_many_builds_at_once_run_each_gate_once(scratch: Scratch, tmp_path: Path
         )
         for _ in range(BUILDS)
     ]
-    subprocess.run([*command, "results", "gc", "--max-size", "0"], cwd=scratch.root, env=env, capture_output=True)
+    cleaning = subprocess.run(
+        [*command, "results", "gc", "--max-size", "0", "--format", "json"], cwd=scratch.root, env=env, capture_output=True
+    )
+    removed = {row["label"] for row in json.loads(cleaning.stdout)["removed"]}  # before a build began that was slow to start
     verdicts = set()
     for build in builds:
         out, err = build.communicate(timeout=900)
@@ -361,7 +364,8 @@ def test_many_builds_at_once_run_each_gate_once(scratch: Scratch, tmp_path: Path
     assert len(verdicts) == 1
     for number in range(GATES):
         ran = len((runs / str(number)).read_text().splitlines())
-        assert ran == 1 or number % 5 == 4, (number, ran)  # what failed is no answer, and runs for whoever asks
+        once_more = any(label.endswith(f":{number}") for label in removed)
+        assert ran == 1 or (ran == 2 and once_more) or number % 5 == 4, (number, ran)  # what failed runs for whoever asks
 
 
 def test_writers_readers_and_cleaners_at_once(store: Store) -> None:
