@@ -115,7 +115,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "cluster",
         "cloud resource",
-        r"(?<![\w\-./])(?:gke-[a-z0-9\-]{3,50}-[a-z0-9]{4,8}-[a-z0-9]{4}|aks-[a-z0-9]{2,20}-\d{6,9}-vmss[a-z0-9]{6})(?![\w\-])|(?<![\w.\-])(?:aws|gce|azure|openstack|oci|vsphere|digitalocean|equinixmetal|ibm|linode)://[a-z0-9\-]{0,40}/[^\s'\"]{2,200}|(?i:(?<!\w)resourceGroups/[\w.\-]{2,90})|(?<![\w\-./])(?:i|vpc|subnet|sg|vol|eni|rtb|igw|nat|fs|snap|lt|cr|acl|eipalloc|vpce|fsx|pcx|tgw|rtbassoc|ml)-(?:0[0-9a-f]{16}|[0-9a-f]{8})(?![\w\-])",
+        r"(?:(?<![\w\-./])|(?<=node/)|(?<=nodes/))(?:gke-[a-z0-9\-]{3,50}-[a-z0-9]{4,8}-[a-z0-9]{4}|aks-[a-z0-9]{2,20}-\d{6,9}-vmss[a-z0-9]{6})(?![\w\-])|(?<![\w.\-])(?:aws|gce|azure|openstack|oci|vsphere|digitalocean|equinixmetal|ibm|linode)://[a-z0-9\-]{0,40}/[^\s'\"]{2,200}|(?i:(?<!\w)resourceGroups/[\w.\-]{2,90})|(?<![\w\-./])(?:i|vpc|subnet|sg|vol|eni|rtb|igw|nat|fs|snap|lt|cr|acl|eipalloc|vpce|fsx|pcx|tgw|rtbassoc|ml)-(?:0[0-9a-f]{16}|[0-9a-f]{8})(?![\w\-])",
         ("-", "://", "resourcegroups/"),
         lambda line, hit: not re.search(r"\d|/", hit[0]),
     ),
@@ -146,8 +146,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "cluster",
         "scheduler job",
-        r"(?i)(?<![\w\-])(?:scontrol\s+show\s+(?:node|job|partition|reservation)\s+\S{2,80}|submitted batch job \d{3,10}|job submitted to queue \S{3,60}|JobId=\d{2,10}|(?:LSB|PBS|SGE|FLUX|OAR)_JOB_?ID\s{0,2}=\s{0,2}[\w.\[\]]{2,80})",
-        ("scontrol", "submitted", "jobid", "job_id"),
+        r"(?i)(?<![\w\-])(?:scontrol\s+show\s+(?:node|job|partition|reservation)\s+\S{2,80}|(?:submitted batch|(?:srun|salloc|sbatch|slurmstepd)\W{1,3}(?:error: )?job) \d{3,10}|job submitted to queue \S{3,60}|JobId=\d{2,10}|(?:LSB|PBS|SGE|FLUX|OAR)_JOB_?ID\s{0,2}=\s{0,2}[\w.\[\]]{2,80})",
+        ("scontrol", "submitted", "jobid", "job_id", "srun", "salloc", "sbatch", "slurmstepd"),
     ),
     Rule(
         "cluster",
