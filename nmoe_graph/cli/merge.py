@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from ..errors import UsageError, printable
-from ..report.console import json_text, merge_text, show
-from ..safe import redact
+from ..errors import UsageError
+from ..report.console import json_text, merge_text, show, tell
 from ..workspace import Workspace
 from .plan_merges import pairs
 
@@ -16,7 +14,7 @@ def _github(options: argparse.Namespace) -> int:
     if options.train or options.prove or options.branch or options.base:
         raise UsageError("--github lands pull requests one by one: no --train, --prove, --branch or --base")
     workspace = Workspace.open(options.directory)
-    workspace.say = lambda words: print(printable(redact(words), limit=400), file=sys.stderr)  # noqa: T201
+    workspace.say = tell
     report = workspace.pulls(options.remote, options.repository).land(options.contracts, dry_run=options.dry_run)
     show(json_text(report.to_dict()) if options.format == "json" else merge_text(report))
     return report.exit_code

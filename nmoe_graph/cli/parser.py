@@ -331,6 +331,7 @@ def _tier_b(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--timeout", type=_positive, default=0, metavar="MINUTES", help="stop following after so long; the run goes on"
     )
+    run.add_argument("--every", type=_positive, default=5, metavar="SECONDS", help="how often to look at the run (default: 5)")
     run.add_argument("--dry-run", "-n", action="store_true", help="say what would be dispatched")
     approve = made["approve"]
     approve.add_argument("--reject", action="store_true", help="it may not")

@@ -174,10 +174,10 @@ class PullDesk:
             text = found.markdown()
             said = comments.say_comment(forge, number, "pr-verify", f"pull {number}", text)
             title = "it counts" if found.counts else "it does not count"
-            comments.say_check(
+            why = comments.try_check(
                 forge, CHECK, commits.head, f"pr-verify {number} {commits.head}", passed=found.counts, title=title, summary=text
             )
-            found = replace(found, comment=said.url)
+            found = replace(found, comment=said.url, notes=(why,) if why else ())
         return found
 
     def _bring(self, pull: Pull) -> PullCommits:

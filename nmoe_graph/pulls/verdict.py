@@ -41,6 +41,7 @@ class PullReport:
     proven: tuple[str, ...]
     tiers: str  # "a", or "ab": what had to be proven
     comment: str = ""  # address of the comment that says it, where one was made
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> bool:
@@ -71,6 +72,8 @@ class PullReport:
             "counts": self.counts,
             "proven": list(self.proven),
             "lines": [{"level": line.level, "what": line.what, "at": line.at} for line in self.shown],
+            "comment": printable(self.comment) or None,
+            "notes": [printable(redact(one), limit=400) for one in self.notes],
         }
 
     def markdown(self) -> Markdown:

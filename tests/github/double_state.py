@@ -153,18 +153,20 @@ class State:
         self.refs: dict[str, str] = {"main": "a" * 40}  # branches, where no repository is attached
         #: The environment that a workflow waits for.
         self.needs: dict[str, str] = {"tier-b.yml": "b200-gates"}
-        #: What a run comes to; called when it leaves in_progress.
-        self.decide: Callable[[Run], Outcome] = lambda run: Outcome()
+        #: What a run comes to; asked while it is in_progress, and None as long as it is not done.
+        self.decide: Callable[[Run], Outcome | None] = lambda run: Outcome()
         #: How a run is called: run-name of the workflow.
         self.entitle: Callable[[str, Mapping[str, str]], str] = lambda workflow, inputs: inputs.get("correlation", workflow)
         #: None: runs move by `advance`; else a step takes so many seconds, and is taken when somebody asks.
         self.pace_s: float | None = None
+        self.steps_on_look = False  # a run moves whenever somebody has looked at it: what is seen does not hang on a clock
         #: False: an Enterprise Server from before `return_run_details`.
         self.knows_run_details = True
         #: What a pull request changes, where no repository is attached: status, path, previous path.
         self.files: dict[int, list[tuple[str, str, str]]] = {}
         self.deployments: dict[int, Deployment] = {}
         self.token_of_a_workflow = False  # such a token may not ask who it is
+        self.checks_by_apps_alone = False  # as on GitHub: no person's token writes a check
         self.remaining = 5_000  # of the hour's requests
         self._ids = itertools.count(1)
         self._numbers = itertools.count(1)
@@ -291,6 +293,8 @@ class State:
                 one.status = "in_progress"
             elif one.status == "in_progress":
                 outcome = self.decide(one)
+                if outcome is None:
+                    continue
                 for name, files in outcome.artifacts.items():
                     one.artifacts[self.next_id()] = (name, files if isinstance(files, bytes) else packed(files))
                 one.jobs[0].log = outcome.log
@@ -302,7 +306,7 @@ class State:
     def tick(self) -> None:
         """Time passes, where runs go by time."""
         if self.pace_s is not None:
-            for one in self.runs.values():
+            for one in list(self.runs.values()):
                 if time.monotonic() - one.moved >= self.pace_s:
                     self.advance(one)
 
