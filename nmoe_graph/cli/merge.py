@@ -15,7 +15,9 @@ def _github(options: argparse.Namespace) -> int:
         raise UsageError("--github lands pull requests one by one: no --train, --prove, --branch or --base")
     workspace = Workspace.open(options.directory)
     workspace.say = tell
-    report = workspace.pulls(options.remote, options.repository).land(options.contracts, dry_run=options.dry_run)
+    report = workspace.pulls(options.remote, options.repository).land(
+        options.contracts, dry_run=options.dry_run, exact=options.exact
+    )
     show(json_text(report.to_dict()) if options.format == "json" else merge_text(report))
     return report.exit_code
 
@@ -23,6 +25,8 @@ def _github(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     if options.github:
         return _github(options)
+    if options.exact:
+        raise UsageError("--exact is a way to land on GitHub, and goes with --github", hint="a local landing is always exact")
     report = Workspace.open(options.directory).merge(
         options.contracts,
         train=options.train,

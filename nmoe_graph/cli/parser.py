@@ -114,6 +114,12 @@ def make_parser() -> argparse.ArgumentParser:
     merge.add_argument("--base", metavar="BRANCH", help="the local branch to land on (default: that of the workspace's base)")
 
     merge.add_argument("--github", action="store_true", help="land the pull requests on GitHub instead of a local branch")
+    merge.add_argument(
+        "--exact",
+        action="store_true",
+        help="with --github: push what was tested, and only onto the base that it was tested on; GitHub then shows a squash as "
+        "closed, not as merged",
+    )
     _github(merge)
 
     graph = verb("graph", ("text", "json", "dot", "mermaid", "label"))

@@ -29,12 +29,10 @@ class Asked(landing.Asked, Protocol):
     def attest(self, contract: str, at: str | None = None, base: str | None = None) -> AttestReport: ...
 
 
-class Forge(comments.Forge, landing.Forge, Protocol):
+class Forge(landing.Forge, Protocol):
     """What is asked of GitHub."""
 
     def create_pull(self, title: str, body: str, head: str, base: str, draft: bool = False) -> Pull: ...
-
-    def update_pull(self, number: int, *, title: str | None = None, body: str | None = None, state: str | None = None) -> Pull: ...
 
 
 @dataclass(frozen=True)
@@ -148,13 +146,13 @@ class PullDesk:
 
     # -- landed ----------------------------------------------------------------------------------------------------------------
 
-    def land(self, wanted: Sequence[str] = (), *, dry_run: bool = False) -> MergeReport:
+    def land(self, wanted: Sequence[str] = (), *, dry_run: bool = False, exact: bool = False) -> MergeReport:
         """Land contracts through their pull requests; see `landing`.
 
         Raises:
             UsageError, SnapshotError, DeclarationError, HostError: there is no such contract, or GitHub cannot be asked.
         """
-        return HubLander(self._workspace, self._github, self._remote, self._say).land(wanted, dry_run=dry_run)
+        return HubLander(self._workspace, self._github, self._remote, self._say).land(wanted, dry_run=dry_run, exact=exact)
 
     # -- judged ----------------------------------------------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ class Pull:
     state: str = "open"
     merged: bool = False
     merge_commit: str = ""
+    base_seen: str = ""  # the tip of the base when it was looked whether it has the head
     looked: bool = False  # whether mergeable was asked for since something moved: GitHub says null the first time
 
 
@@ -199,8 +200,14 @@ class State:
             self.bare.git("update-ref", f"refs/pull/{pull.number}/head", tip)
         if not tip:
             pull.state = "closed"
-        elif tip != pull.head_sha:
+            return
+        if tip != pull.head_sha:
             pull.head_sha, pull.base_sha, pull.looked = tip, self.tip(pull.base_ref), False
+        base = self.tip(pull.base_ref)
+        if self.bare and base != pull.base_seen:  # pushed onto the base: what it has now counts as merged
+            pull.base_seen = base
+            if self.bare.git("merge-base", "--is-ancestor", tip, base, accept=(0, 1))[0] == 0:
+                pull.merged, pull.state, pull.merge_commit = True, "closed", base
 
     def mergeable(self, pull: Pull) -> bool | None:
         if not pull.looked:

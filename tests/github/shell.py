@@ -29,7 +29,9 @@ def home(folder: Path, bare: Path, owner: str = "noumena", name: str = "nmoe") -
     """A home folder in which git goes to `bare` where it is told to go to GitHub."""
     made = folder / "home"
     made.mkdir(exist_ok=True)
-    (made / ".gitconfig").write_text(f'[url "{bare}"]\n\tinsteadOf = https://github.com/{owner}/{name}.git\n')
+    (made / ".gitconfig").write_text(
+        f'[url "{bare}"]\n\tinsteadOf = https://github.com/{owner}/{name}.git\n[user]\n\tname = t\n\temail = t@nmoe.example\n'
+    )
     return made
 
 

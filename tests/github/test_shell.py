@@ -437,5 +437,26 @@ def test_merge_says_what_a_base_that_moved_in_the_last_moment_made(shell: Shell,
     assert shell.git("ls-remote", "origin", "refs/heads/issue/01-wider") != ""
 
 
+def test_merge_exactly_lands_nothing_that_was_not_tested(shell: Shell, site: Site) -> None:
+    """The same moment, with `--exact`: the remote refuses, and the next call lands what is proven there."""
+    proven(shell, site)
+    tested = next(iter(site.github.runs.values())).inputs
+    hook = site.root / "github.git/hooks/pre-receive"
+    hook.write_text(
+        "#!/bin/sh\nunset GIT_QUARANTINE_PATH\nread old new ref\n[ -e moved ] && exit 0\ntouch moved\n"
+        'moved=$(git commit-tree -p "$old" -m elsewhere "$old^{tree}")\ngit update-ref refs/heads/main "$moved"\n'
+    )
+    hook.chmod(0o755)
+    refused = shell("merge", "--github", "--exact", "01", code=1)
+    assert "the push onto main was refused, and nothing landed" in refused.out
+    assert shell.git("ls-remote", "origin", "refs/heads/issue/01-wider") != ""
+    shell("merge", "--github", "--exact", "01")
+    shell.git("fetch", "-q", "origin")
+    assert shell.git("log", "-2", "--format=%s", "origin/main") == "wider (#01)\nelsewhere"
+    assert shell.git("rev-parse", "origin/main^{tree}") == tested["merged_tree"]  # what came between changed no file
+    assert site.github.pulls[site.number].state == "closed" and site.github.carried_out("pulls/merge") == []
+    assert "goes with --github" in shell("merge", "--exact", "01", code=2).err
+
+
 def test_merge_takes_no_flags_of_the_other_way_to_land(shell: Shell, site: Site) -> None:
     assert "--github lands pull requests one by one" in shell("merge", "--github", "--train", code=2).err
