@@ -33,7 +33,7 @@ from .job import JobReport, check_ancestor, log_name, run_job
 from .journal import Journal
 from .judge import read_claims, sign_claims
 from .request import Request, gates_of, merge_commit, request_from
-from .resolve import Resolved, assert_request, resolve
+from .resolve import Resolved, assert_request, control_of, resolve
 from .secrets import git_credentials, key_file
 
 __all__ = ["Asked", "Forge", "TierBDesk", "TierBReport"]
@@ -375,7 +375,7 @@ class TierBDesk:
                 notes.append("there is no key to sign with, so nothing of it can count elsewhere")
         judge = self._workspace.evidence(request.base_sha)  # with what was signed just now
         found = _with_failures(states(judge, gates, contract, commit), [(one.gate, one.verdict, one.reason) for one in claims])
-        resolved = Resolved(request, contract, commit, found, "")
+        resolved = Resolved(request, contract, commit, found, control_of(self._workspace, judge, request.head_sha))
         logs = {one.gate: _tail(folder / "logs" / log_name(one.gate)) for one in found if not one.proven}
         report = TierBReport(resolved, found, None, False, tuple(notes), {gate: log for gate, log in logs.items() if log})
         report = self._post(forge, report)
