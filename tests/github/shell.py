@@ -82,7 +82,6 @@ class Runners:
         self._lock = threading.Lock()
         self.jobs: list[dict[str, str]] = []
         self.said: list[Ran] = []
-        self.damage: Mapping[str, bytes] | bytes | None = None  # an artifact that somebody put in place of the job's
         self.ending = ""  # how every run ends before its job begins, where it does
         tools = root / "b200"
         tools.mkdir(exist_ok=True)
@@ -124,7 +123,7 @@ class Runners:
             secret = {"TIER_B_SIGN_KEY": self._key.read_text()}
             proved = "success" if job.code == 0 else "failure"
             report = self._run(place / "report", dispatch | secret, WORKFLOW, "report", "--proved", proved, str(made))
-            left = {"gate-results": self.damage if self.damage is not None else files} if files else {}
+            left = {"gate-results": files} if files else {}
             outcome = Outcome("success" if report.code == 0 else "failure", left, (job.out + job.err).encode())
         finally:
             with self._lock:
@@ -155,11 +154,13 @@ class Shell:
     def env(self, token: str = MAINTAINER, **more: str) -> dict[str, str]:
         return environment(self.home, self.url, token, **more)
 
-    def start(self, *args: str, where: Path | None = None, token: str = MAINTAINER) -> subprocess.Popen[str]:
-        """A command that goes on while the test does."""
+    def start(
+        self, *args: str, where: Path | None = None, token: str = MAINTAINER, more: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """A command that goes on while the test does; `more` is what its environment has besides."""
         pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
-        command, at = [*program(), *args], where or self.folder
-        return subprocess.Popen(command, cwd=at, env=self.env(token), stdout=pipe, stderr=pipe, stdin=quiet, text=True)
+        command, at, env = [*program(), *args], where or self.folder, self.env(token, **(more or {}))
+        return subprocess.Popen(command, cwd=at, env=env, stdout=pipe, stderr=pipe, stdin=quiet, text=True)
 
     def __call__(self, *args: str, where: Path | None = None, token: str = MAINTAINER, code: int | None = 0) -> Ran:
         """Run one to its end; its exit code must be `code`."""

@@ -28,7 +28,8 @@ from .double_git import Bare
 from .interleaving import Interleaving, Violation
 from .site import made_site
 
-SEEDS = int(os.environ.get("NMOE_GRAPH_TEST_SEEDS", "5"))
+#: Three orders in which each of these things happens; or so many from the first on.
+SEEDS = tuple(range(1, int(os.environ["NMOE_GRAPH_TEST_SEEDS"]) + 1)) if "NMOE_GRAPH_TEST_SEEDS" in os.environ else (4, 5, 8)
 STEPS = int(os.environ.get("NMOE_GRAPH_TEST_STEPS", "30"))
 
 
@@ -55,34 +56,34 @@ def order(tmp_path: Path, client: Callable[..., GitHub], github: Double, monkeyp
     yield take
 
 
-#: What must have happened at the least over the five orders; they are the same whenever the code is.
+#: What must have happened at the least: half of what did, or once.
 LEAST = {
-    "dispatched": 1,
+    "dispatched": 10,
     "approved": 1,
-    "proven": 1,
-    "attributed": 1,
+    "proven": 6,
+    "attributed": 6,
     "cancelled": 1,
-    "comments": 1,
-    "comments changed": 1,
-    "checks": 1,
-    "landed": 1,
+    "comments": 11,
+    "comments changed": 10,
+    "checks": 12,
+    "landed": 2,
     "head moves refused": 1,
     "base moves refused": 1,
     "base moves found out": 1,
     "refused": 1,
-    "synced": 1,
+    "synced": 2,
 }
 
 
 def test_random_orders_of_everything(order: Callable[..., Counter[str]], capsys: pytest.CaptureFixture[str]) -> None:
     """And enough of it happens: over these orders, things landed, were proven, said, cancelled and refused."""
     whole: Counter[str] = collections.Counter()
-    for seed in range(1, SEEDS + 1):
+    for seed in SEEDS:
         whole += order(seed)
     with capsys.disabled():
         if "NMOE_GRAPH_TEST_SEEDS" in os.environ:
-            print(f"\n{SEEDS} orders of {STEPS}: {dict(sorted(whole.items()))}")  # noqa: T201
-    if SEEDS >= 5 and STEPS >= 30:
+            print(f"\n{len(SEEDS)} orders of {STEPS}: {dict(sorted(whole.items()))}")  # noqa: T201
+    if len(SEEDS) >= 3 and STEPS >= 30:
         assert not {name: (whole[name], bound) for name, bound in LEAST.items() if whole[name] < bound}
 
 
@@ -142,5 +143,5 @@ def test_a_mutant_is_found(order: Callable[..., Counter[str]], monkeypatch: pyte
     change, words = MUTANTS[mutant]
     change(monkeypatch)
     with pytest.raises(Violation, match=words):
-        for seed in range(1, SEEDS + 1):
+        for seed in SEEDS:
             order(seed)

@@ -1,4 +1,4 @@
-"""The command that waits for a run is killed, and asked again: the same run is picked up, and nothing is dispatched or said twice."""
+"""The command that waits for a run is killed, and asked again: it picks the same run up; nothing is dispatched or said twice."""
 
 from __future__ import annotations
 
