@@ -115,6 +115,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     merge.add_argument("--github", action="store_true", help="land the pull requests on GitHub instead of a local branch")
     merge.add_argument(
+        "--match-head", metavar="SHA", help="with --github and one contract: land only this head, which is the one that you read"
+    )
+    merge.add_argument(
         "--exact",
         action="store_true",
         help="with --github: push what was tested, and only onto the base that it was tested on; GitHub then shows a squash as "

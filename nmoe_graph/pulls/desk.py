@@ -146,13 +146,15 @@ class PullDesk:
 
     # -- landed ----------------------------------------------------------------------------------------------------------------
 
-    def land(self, wanted: Sequence[str] = (), *, dry_run: bool = False, exact: bool = False) -> MergeReport:
+    def land(self, wanted: Sequence[str] = (), *, dry_run: bool = False, exact: bool = False, head: str = "") -> MergeReport:
         """Land contracts through their pull requests; see `landing`.
 
         Raises:
             UsageError, SnapshotError, DeclarationError, HostError: there is no such contract, or GitHub cannot be asked.
         """
-        return HubLander(self._workspace, self._github, self._remote, self._say).land(wanted, dry_run=dry_run, exact=exact)
+        return HubLander(self._workspace, self._github, self._remote, self._say).land(
+            wanted, dry_run=dry_run, exact=exact, head=head
+        )
 
     # -- judged ----------------------------------------------------------------------------------------------------------------
 

@@ -71,19 +71,20 @@ class HubLander:
         self._workspace, self._repository, self._remote, self._say = workspace, workspace.repository, remote, say
         self._github = github
         self._notes: list[str] = []
-        self._exact = False
+        self._exact, self._head = False, ""
 
-    def land(self, wanted: Sequence[str], *, dry_run: bool = False, exact: bool = False) -> MergeReport:
+    def land(self, wanted: Sequence[str], *, dry_run: bool = False, exact: bool = False, head: str = "") -> MergeReport:
         """Land contracts one after the other; without any, those of the plan that are ready and have a pull request.
 
         With `exact`, what was tested is pushed, and only onto the base that it was tested on; else GitHub is asked to merge.
+        `head` is the commit that whoever lands has read: a pull request that is at another is not landed.
 
         Raises:
             UsageError, SnapshotError, DeclarationError: there is no such contract, or no base.
             HostError: GitHub or the remote cannot be asked; what has landed is said.
         """
         forge = self._github()
-        self._exact = exact and not dry_run
+        self._exact, self._head = exact and not dry_run, head
         here = f"{forge.where.owner}/{forge.where.name}".casefold()
         base_branch = self._base_branch()
         open_pulls = {one.head_ref: one for one in forge.pulls(state="open", base=base_branch) if one.head_repo.casefold() == here}
@@ -153,6 +154,13 @@ class HubLander:
         plan = MergePlanner(self._workspace, base, base, {contract.issue: commits.head}).plan([contract.issue])
         step = next(one for one in plan.steps if one.contract == contract.issue)
         row = Landed(step.contract, step.title, "", step.tree, step.strategy, pull.head_ref)
+        if not commits.head.startswith(self._head):
+            return (
+                replace(row, missing=(f"its head is {commits.head[:12]}, and {self._head[:12]} was to land",)),
+                pull,
+                commits,
+                step,
+            )
         reasons = self._reasons(pull, commits, plan.base, step, {one.issue: one for one in planner.contracts()})
         if not reasons:
             judge = self._workspace.evidence(base)

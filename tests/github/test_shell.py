@@ -412,6 +412,19 @@ def test_merge_as_a_merge_commit_and_with_a_branch_that_stays(shell: Shell, site
     assert shell.git("ls-remote", "origin", "refs/heads/issue/01-wider") != ""
 
 
+def test_merge_lands_the_head_that_was_read(shell: Shell, site: Site) -> None:
+    """`--match-head`: somebody who has read a commit lands that one, or none."""
+    proven(shell, site)
+    read = shell.git("rev-parse", "issue/01-wider")
+    other = shell.git("rev-parse", "origin/main")
+    refused = shell("merge", "--github", "01", "--match-head", other, code=1)
+    assert f"its head is {read[:12]}, and {other[:12]} was to land" in refused.out
+    assert "goes with one contract" in shell("merge", "--github", "--match-head", read, code=2).err
+    assert "goes with one contract" in shell("merge", "--github", "01", "--match-head", "HEAD", code=2).err
+    assert "goes with --github" in shell("merge", "01", "--match-head", read, code=2).err
+    assert shell("merge", "--github", "01", "--match-head", read[:10]).code == 0 and site.github.pulls[site.number].merged
+
+
 def test_merge_stops_where_the_head_moves_in_the_last_moment(shell: Shell, site: Site) -> None:
     """GitHub is asked for exactly the head that was looked at."""
     proven(shell, site)
