@@ -217,6 +217,10 @@ class Merge:
 Target = Files | Python | Toolchain | Action | Gate | Bundle | Contract | Merge
 
 
+#: What runs gates, unless `[workspace] control` says otherwise: images, the cluster, and what an engine is installed with.
+CONTROL = ("docker/**", "k8s/**", "pyproject.toml")
+
+
 @dataclass(frozen=True, slots=True)
 class WorkspaceDecl:
     """`[workspace]` of the root BUILD.toml."""
@@ -227,6 +231,7 @@ class WorkspaceDecl:
     contracts: tuple[str, ...] = ()
     executors: tuple[tuple[str, str], ...] = ()  # platform -> where gates run that need it and do not find it here
     at: Location | None = field(default=None, compare=False)
+    control: tuple[str, ...] = CONTROL  # globs of files with which, and on what, gates run
 
 
 @dataclass(frozen=True, slots=True)

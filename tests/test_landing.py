@@ -188,7 +188,7 @@ def test_a_ref_that_moves_meanwhile_stops_the_landing(ready: Scratch, monkeypatc
 KILLER = """
 import os, signal, sys
 from nmoe_graph import Workspace
-from nmoe_graph.merge import landing
+from nmoe_graph.merge import commit, landing
 left = int(sys.argv[2])
 def dying(real):
     def call(*args, **kwargs):
@@ -200,7 +200,8 @@ def dying(real):
         if left == 0: os.kill(os.getpid(), signal.SIGKILL)
         return result
     return call
-landing.write_object, landing.write_tree = dying(landing.write_object), dying(landing.write_tree)
+commit.write_object, landing.write_tree = dying(commit.write_object), dying(landing.write_tree)
+landing.landing_commit = dying(landing.landing_commit)
 for name in ("_run", "_write_journal", "_finish", "_bring_up"):
     setattr(landing.Lander, name, dying(getattr(landing.Lander, name)))
 landing.Path.unlink = dying(landing.Path.unlink)

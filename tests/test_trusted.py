@@ -116,7 +116,7 @@ def test_an_engine_that_is_the_changes_own_is_refused(scratch: Scratch, tmp_path
 
 # -- said to people ------------------------------------------------------------------------------------------------------------
 
-RULES = Rules("g/gates.toml", ("c/*.yaml",), "keys/signers", ("lock.txt",))
+RULES = Rules("g/gates.toml", ("c/*.yaml",), "keys/signers", ("lock.txt",), ("docker/**", "pyproject.toml"))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,16 @@ RULES = Rules("g/gates.toml", ("c/*.yaml",), "keys/signers", ("lock.txt",))
         ("keys/signers", "who may prove"),
         ("lock.txt", "a toolchain"),
         ("nmoe_graph/safe.py", "the engine"),
-        (".github/workflows/x.yml", "the engine"),
+        (".github/workflows/x.yml", "what GitHub runs and asks for"),
+        (".github/actions/x/action.yml", "what GitHub runs and asks for"),
+        (".github/CODEOWNERS", "what GitHub runs and asks for"),
+        ("CODEOWNERS", "who must look at a change"),
+        ("docs/CODEOWNERS", "who must look at a change"),
+        ("docker/Dockerfile.runner", "what gates run on"),
+        ("pyproject.toml", "what gates run on"),
+        ("nmoe/pyproject.toml", ""),
+        ("k8s/x.yaml", ""),
+        ("nmoe/CODEOWNERS", ""),
         ("c/a/01.yaml", ""),
         ("nmoe/train.py", ""),
         ("docs/BUILD.toml.md", ""),
@@ -141,6 +150,27 @@ def test_what_is_control_plane(path: str, why: str) -> None:
     found = control_plane([path], Rules(), RULES)
     assert [one.why for one in found] == ([why] if why else [])
     assert control_plane([path], RULES, Rules()) == found
+
+
+def test_what_gates_run_on_is_declared_or_known(scratch: Scratch, ask: Ask) -> None:
+    """Images, the cluster and the engine's libraries, unless the workspace names other paths; a change cannot take itself out."""
+    scratch.git("checkout", "-q", "-b", "work")
+    for path in ("docker/Dockerfile", "k8s/a.yaml", "pyproject.toml", "infra/b200.tf"):
+        scratch.write(path, "x = 1\n" if path.endswith("toml") else "x\n")
+    scratch.commit()
+    found = {one["path"] for one in ask("affected", "--since", "main")["control_plane"]}
+    assert found == {"docker/Dockerfile", "k8s/a.yaml", "pyproject.toml"}
+    scratch.replace("BUILD.toml", 'name = "nmoe"\n', 'name = "nmoe"\ncontrol = ["infra/**"]\n')
+    scratch.commit()
+    found = {one["path"] for one in ask("affected", "--since", "main")["control_plane"]}
+    assert found == {"BUILD.toml", "docker/Dockerfile", "k8s/a.yaml", "pyproject.toml", "infra/b200.tf"}
+    scratch.git("checkout", "-q", "main")
+    scratch.git("merge", "-q", "work")
+    scratch.git("checkout", "-q", "-b", "more")
+    for path in ("docker/Dockerfile", "infra/b200.tf"):
+        scratch.write(path, "y\n")
+    scratch.commit()
+    assert [one["path"] for one in ask("affected", "--since", "main")["control_plane"]] == ["infra/b200.tf"]
 
 
 def test_words() -> None:

@@ -10,7 +10,7 @@ from ..load.globs import Glob
 from ..model import Contract
 from ..plan.control import control_plane
 
-__all__ = ["ChangeFacts", "change_facts", "out_of_scope"]
+__all__ = ["ChangeFacts", "change_facts", "change_paths", "out_of_scope"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,21 @@ def out_of_scope(contract: Contract, paths: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
+def change_paths(repository: Repository, base: str, commit: str) -> tuple[str, ...]:
+    """The paths that a commit changes since its history left that of the base.
+
+    Raises:
+        SnapshotError: a commit is not here, or the two have no common history.
+    """
+    trees = [repository.objects.commit_fields(one)[0] for one in (repository.merge_base(base, commit), commit)]
+    return tuple(path for path, _, _ in repository.objects.differences(*trees))
+
+
 def change_facts(repository: Repository, base: str, commit: str, contract: Contract, rules: Rules) -> ChangeFacts:
     """Look at a change.
 
     Raises:
         SnapshotError: a commit is not here, or the two have no common history.
     """
-    fork = repository.merge_base(base, commit)
-    trees = [repository.objects.commit_fields(one)[0] for one in (fork, commit)]
-    paths = tuple(path for path, _, _ in repository.objects.differences(*trees))
+    fork, paths = repository.merge_base(base, commit), change_paths(repository, base, commit)
     return ChangeFacts(commit, fork, paths, out_of_scope(contract, paths), tuple(one.path for one in control_plane(paths, rules)))

@@ -7,15 +7,14 @@ import sys
 
 from ..errors import printable
 from ..plan.control import control_words
-from ..report.console import build_text, json_text, short, show
+from ..report.console import build_text, json_text, short, show, tell
 from ..report.progress import progress
-from ..safe import redact
 from ..workspace import Workspace
 
 
 def run(options: argparse.Namespace) -> int:
     workspace = Workspace.open(options.directory)
-    workspace.say = lambda words: print(printable(redact(words), limit=400), file=sys.stderr)  # noqa: T201
+    workspace.say = tell
     with progress() as events:
         report = workspace.build(
             options.labels,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..contracts.desk import ContractDesk
 from ..contracts.draft import Draft
 from ..errors import UsageError, did_you_mean, printable, render_faults
-from ..report.console import json_text, show
+from ..report.console import json_text, show, tell
 from ..report.contracts import check_text, status_text, sync_text
 from ..workspace import Workspace
 
@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
         "status": _status,
     }[options.action]
     workspace = Workspace.open(options.directory)
+    workspace.say = tell
     remote, repository = getattr(options, "remote", "origin"), getattr(options, "repository", None)
     return verb(workspace.contracts(remote, repository), options)
 

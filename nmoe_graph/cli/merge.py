@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import re
 
-from ..errors import UsageError, printable
-from ..report.console import json_text, merge_text, show
-from ..safe import redact
+from ..errors import UsageError
+from ..report.console import json_text, merge_text, show, tell
 from ..workspace import Workspace
 from .plan_merges import pairs
 
@@ -15,9 +14,14 @@ from .plan_merges import pairs
 def _github(options: argparse.Namespace) -> int:
     if options.train or options.prove or options.branch or options.base:
         raise UsageError("--github lands pull requests one by one: no --train, --prove, --branch or --base")
+    head = options.match_head or ""
+    if options.match_head is not None and (len(options.contracts) != 1 or not re.fullmatch(r"[0-9a-f]{7,40}", head)):
+        raise UsageError("--match-head SHA goes with one contract", hint="SHA is 7 to 40 digits of the head that you have read")
     workspace = Workspace.open(options.directory)
-    workspace.say = lambda words: print(printable(redact(words), limit=400), file=sys.stderr)  # noqa: T201
-    report = workspace.pulls(options.remote, options.repository).land(options.contracts, dry_run=options.dry_run)
+    workspace.say = tell
+    report = workspace.pulls(options.remote, options.repository).land(
+        options.contracts, dry_run=options.dry_run, exact=options.exact, head=head
+    )
     show(json_text(report.to_dict()) if options.format == "json" else merge_text(report))
     return report.exit_code
 
@@ -25,6 +29,10 @@ def _github(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     if options.github:
         return _github(options)
+    if options.match_head is not None:
+        raise UsageError("--match-head is about a pull request, and goes with --github")
+    if options.exact:
+        raise UsageError("--exact is a way to land on GitHub, and goes with --github", hint="a local landing is always exact")
     report = Workspace.open(options.directory).merge(
         options.contracts,
         train=options.train,

@@ -114,6 +114,15 @@ def make_parser() -> argparse.ArgumentParser:
     merge.add_argument("--base", metavar="BRANCH", help="the local branch to land on (default: that of the workspace's base)")
 
     merge.add_argument("--github", action="store_true", help="land the pull requests on GitHub instead of a local branch")
+    merge.add_argument(
+        "--match-head", metavar="SHA", help="with --github and one contract: land only this head, which is the one that you read"
+    )
+    merge.add_argument(
+        "--exact",
+        action="store_true",
+        help="with --github: push what was tested, and only onto the base that it was tested on; GitHub then shows a squash as "
+        "closed, not as merged",
+    )
     _github(merge)
 
     graph = verb("graph", ("text", "json", "dot", "mermaid", "label"))
@@ -331,6 +340,7 @@ def _tier_b(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--timeout", type=_positive, default=0, metavar="MINUTES", help="stop following after so long; the run goes on"
     )
+    run.add_argument("--every", type=_positive, default=5, metavar="SECONDS", help="how often to look at the run (default: 5)")
     run.add_argument("--dry-run", "-n", action="store_true", help="say what would be dispatched")
     approve = made["approve"]
     approve.add_argument("--reject", action="store_true", help="it may not")

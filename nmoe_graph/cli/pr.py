@@ -7,17 +7,21 @@ import sys
 
 from ..errors import printable
 from ..pulls.desk import PullMade
-from ..report.console import json_text, show
+from ..report.console import json_text, show, tell
 from ..report.pulls import made_text, pull_text
 from ..safe import redact
 from ..workspace import Workspace
 
 
 def run(options: argparse.Namespace) -> int:
-    desk = Workspace.open(options.directory).pulls(options.remote, options.repository)
+    workspace = Workspace.open(options.directory)
+    workspace.say = tell
+    desk = workspace.pulls(options.remote, options.repository)
     if options.action == "verify":
         report = desk.verify(options.number, tiers=options.tier, base=options.base, report=options.report)
         show(json_text(report.to_dict()) if options.format == "json" else pull_text(report))
+        for note in report.notes if options.format == "text" else ():
+            sys.stderr.write(f"note: {printable(redact(note), limit=600)}\n")
         return report.exit_code
     if options.action == "create":
         made = desk.create(options.contract, base=options.base, draft=options.draft)

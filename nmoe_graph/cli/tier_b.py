@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UsageError, printable
-from ..report.console import json_text, show
+from ..report.console import json_text, show, tell
 from ..report.tierb import job_text, tierb_text
 from ..safe import redact
 from ..tierb.desk import TierBDesk, TierBReport
@@ -17,7 +17,7 @@ from ..workspace import Workspace
 
 def run(options: argparse.Namespace) -> int:
     workspace = Workspace.open(options.directory)
-    workspace.say = _say
+    workspace.say = tell
     desk = workspace.tier_b(options.remote, options.repository)
     if options.action == "job":
         engine = os.environ.get("GITHUB_SHA", "")
@@ -45,13 +45,9 @@ def run(options: argparse.Namespace) -> int:
         wait=not options.no_wait,
         dry_run=options.dry_run,
         most_s=60.0 * options.timeout,
+        every_s=float(options.every),
     )
     return _shown(options, found)
-
-
-def _say(words: str) -> None:
-    sys.stderr.write(f"{printable(redact(words), limit=400)}\n")
-    sys.stderr.flush()
 
 
 def _shown(options: argparse.Namespace, report: TierBReport) -> int:

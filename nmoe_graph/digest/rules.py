@@ -1,4 +1,4 @@
-"""Where a snapshot keeps what judges it: the paths of its gates, contracts, signers and lock files."""
+"""Where a snapshot keeps what judges it: the paths of its gates, contracts, signers, lock files and of what runs gates."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ BUILD_FILE = "BUILD.toml"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Paths relative to the workspace root; `contracts` are globs."""
+    """Paths relative to the workspace root; `contracts` and `control` are globs."""
 
     gates: str = ""
     contracts: tuple[str, ...] = ()
     signers: str = ""
     locks: tuple[str, ...] = ()
+    control: tuple[str, ...] = ()
 
     def to_json(self) -> list[Any]:
-        return [self.gates, list(self.contracts), self.signers, list(self.locks)]
+        return [self.gates, list(self.contracts), self.signers, list(self.locks), list(self.control)]
 
     @classmethod
     def from_json(cls, data: Any) -> Rules | None:
-        if not isinstance(data, list) or len(data) != 4:
+        if not isinstance(data, list) or len(data) != 5:
             return None
-        return cls(str(data[0]), tuple(map(str, data[1])), str(data[2]), tuple(map(str, data[3])))
+        return cls(str(data[0]), tuple(map(str, data[1])), str(data[2]), tuple(map(str, data[3])), tuple(map(str, data[4])))
 
 
 def read_rules(snapshot: Snapshot, graph: Graph) -> Rules:
@@ -44,4 +45,5 @@ def read_rules(snapshot: Snapshot, graph: Graph) -> Rules:
     trust = load_build(snapshot.read(BUILD_FILE) or b"", BUILD_FILE, "").trust
     locks = {path for target in graph if target.kind == "toolchain" for path in getattr(target, "lock", ())}
     declared = graph.workspace
-    return Rules(declared.gates or "", tuple(declared.contracts), trust.signers if trust is not None else "", tuple(sorted(locks)))
+    signers = trust.signers if trust is not None else ""
+    return Rules(declared.gates or "", tuple(declared.contracts), signers, tuple(sorted(locks)), declared.control)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from ..errors import UsageError, did_you_mean
 from ..label import Label, parse_label
-from ..model import SANDBOX_MEANS, Action, Files, IssuePolicy, Python, TierRule, Toolchain, Trust, WorkspaceDecl
+from ..model import CONTROL, SANDBOX_MEANS, Action, Files, IssuePolicy, Python, TierRule, Toolchain, Trust, WorkspaceDecl
 from ..safe import findings
 from .cycles import cycles, shown_cycle
 from .fields import Glob, Ids, LineText, Model, Ref, RelPath, StrictBool, StrictInt, StrictStr
@@ -49,6 +49,7 @@ class _Workspace(Model):
     gates: RelPath | None = None
     contracts: Annotated[list[Glob], Ids] = []
     executors: dict[Annotated[StrictStr, Field(pattern=r"^sm_[0-9]{2,3}[a-z]?$")], Literal["github"]] = {}
+    control: Annotated[list[Glob], Field(max_length=200), Ids] = list(CONTROL)
 
     @field_validator("base", mode="before")
     @classmethod
@@ -254,7 +255,8 @@ def load_build(data: bytes, file: str, package: str) -> BuildFile:
         one_ws = build.workspace
         executors = tuple(sorted(one_ws.executors.items()))
         place = reading.place(("workspace",), key=True)
-        workspace = WorkspaceDecl(one_ws.name, tuple(one_ws.base), one_ws.gates, tuple(one_ws.contracts), executors, place)
+        contracts, control = tuple(one_ws.contracts), tuple(one_ws.control)
+        workspace = WorkspaceDecl(one_ws.name, tuple(one_ws.base), one_ws.gates, contracts, executors, place, control)
     normal = build.model_dump(exclude_unset=True)
     issues = build.issues or _Issues()
     policy = IssuePolicy(tuple(issues.associations), tuple(issues.authors), issues.label)

@@ -22,9 +22,9 @@ from ..asking.asked import Asked
 from ..errors import HostError, SnapshotError, UsageError, printable
 from ..git.program import run_git
 from ..git.snapshot import Snapshot
-from ..git.writing import write_object, write_tree
+from ..git.writing import write_tree
 from ..plan.merge import MergePlan, Status, Step
-from .branches import CONTRACT, SQUASHED
+from .commit import landing_commit
 from .planner import CONTROL_PLANE, MergePlanner
 
 __all__ = ["Lander"]
@@ -198,7 +198,7 @@ class Lander:
         commits: list[tuple[Step, str]] = []
         for step in unit:
             write_tree(self._repository, step.tree)
-            tip = self._commit(step, tip)
+            tip = landing_commit(self._repository, step, tip, step.commit)
             commits.append((step, tip))
         # The commit holds what was tested, read back from the repository itself.
         if self._run(["rev-parse", f"{tip}^{{tree}}"])[1] != unit[-1].tree:
@@ -229,19 +229,6 @@ class Lander:
         self._finish()
         gone = {name for name, _, delete in heads if delete}
         return [self._row(step, commit, f"refs/heads/{step.branch}" in gone) for step, commit in commits]
-
-    def _commit(self, step: Step, parent: str) -> str:
-        """The commit of a step: a squash has one parent and its author is the branch's; a merge commit keeps the branch."""
-        kind, body = self._repository.objects.raw(step.commit)
-        assert kind == 1
-        author = next((line for line in body.split(b"\n\n", 1)[0].split(b"\n") if line.startswith(b"author ")), b"")
-        me = self._run(["var", "GIT_COMMITTER_IDENT"])[1].encode("utf-8", "surrogateescape")
-        parents = [parent, step.commit] if step.strategy == "merge" else [parent]
-        title = f"Merge #{step.contract}: {step.title}" if step.strategy == "merge" else f"{step.title} (#{step.contract})"
-        trailers = f"{CONTRACT}: {step.contract}\n" + ("" if step.strategy == "merge" else f"{SQUASHED}: {step.commit}\n")
-        head = [f"tree {step.tree}".encode(), *(f"parent {one}".encode() for one in parents)]
-        head += [author if step.strategy != "merge" else b"author " + me, b"committer " + me]
-        return write_object(self._repository, 1, b"\n".join(head) + b"\n\n" + f"{title}\n\n{trailers}".encode())
 
     # -- killed, and begun again -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Control plane: the part of a change that reaches for what judges it.
 
-Definitions, contracts, signers, lock files and the engine itself say what is proven, by whom and how.  A change that touches one
-of them is judged by the rules of its base, and people are told.
+Definitions, contracts, signers, lock files and the engine itself say what is proven, by whom and how; what starts gates and what
+they run on (workflows, images, the cluster, what the engine is installed with) can make any of it mean nothing.  A change that
+touches one of them is judged by the rules of its base, and people are told.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from ..digest.rules import BUILD_FILE, Rules
 
 __all__ = ["ControlChange", "control_plane", "control_words"]
 
-#: The engine's own folder, where a repository carries it, and what drives it.
-_ENGINE = ("nmoe_graph/", ".github/workflows/")
+#: The engine's own folder, where a repository carries it; what GitHub runs, asks for and lets in; and who must look at a change.
+_ALWAYS = (("nmoe_graph/", "the engine"), (".github/", "what GitHub runs and asks for"))
+_OWNERS = ("CODEOWNERS", "docs/CODEOWNERS")
 _MOST_NAMED = 5
 
 
@@ -38,6 +40,7 @@ def control_plane(paths: Iterable[str], *sides: Rules) -> tuple[ControlChange, .
     from ..load.globs import Glob
 
     globs = [Glob(one) for side in sides for one in side.contracts]
+    control = [Glob(one) for side in sides for one in side.control]
     gates, signers = {side.gates for side in sides} - {""}, {side.signers for side in sides} - {""}
     locks = {path for side in sides for path in side.locks}
     found: dict[str, str] = {}
@@ -50,8 +53,12 @@ def control_plane(paths: Iterable[str], *sides: Rules) -> tuple[ControlChange, .
             found[path] = "who may prove"
         elif path in locks:
             found[path] = "a toolchain"
-        elif path.startswith(_ENGINE):
-            found[path] = "the engine"
+        elif why := next((words for folder, words in _ALWAYS if path.startswith(folder)), ""):
+            found[path] = why
+        elif path in _OWNERS:
+            found[path] = "who must look at a change"
+        elif any(one.matches(path) for one in control):
+            found[path] = "what gates run on"
         elif any(one.matches(path) for one in globs):
             found[path] = "a contract"
     return tuple(ControlChange(path, found[path]) for path in sorted(found))

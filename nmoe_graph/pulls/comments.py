@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
-from ..forge.errors import ForgeError
+from ..forge.errors import ForgeError, Trouble
 from ..forge.records import CheckRun, Comment
 from ..markdown import Markdown
 
-__all__ = ["ACTIONS", "Forge", "mark", "say_check", "say_comment"]
+__all__ = ["ACTIONS", "Forge", "mark", "say_check", "say_comment", "try_check"]
 
 
 #: Who speaks with the token of a workflow.
@@ -120,3 +120,23 @@ def say_check(forge: Forge, name: str, commit: str, key: str, *, passed: bool, t
     return forge.update_check(
         found.id, status="completed", conclusion=conclusion, title=title, summary=summary, external_id=external
     )
+
+
+def try_check(forge: Forge, name: str, commit: str, key: str, *, passed: bool, title: str, summary: Markdown) -> str:
+    """The same, as far as the token may: GitHub lets apps alone write checks, and a workflow's token is one; why not, or "".
+
+    A check that says the same already, whoever wrote it, is as good as one of ours.
+
+    Raises:
+        ForgeError: GitHub refused for another reason.
+    """
+    try:
+        say_check(forge, name, commit, key, passed=passed, title=title, summary=summary)
+    except ForgeError as error:
+        if error.trouble is not Trouble.FORBIDDEN:
+            raise
+        conclusion = "success" if passed else "failure"
+        if any((one.name, one.conclusion) == (name, conclusion) for one in forge.checks(commit)):
+            return ""
+        return f"the check {name!r} was not written: GitHub lets apps alone do that, and this token is a person's"
+    return ""

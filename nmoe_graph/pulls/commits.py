@@ -9,7 +9,7 @@ from ..forge.records import Pull
 from ..git.program import run_git, transport_environment
 from ..git.repository import Repository
 
-__all__ = ["PullCommits", "bring", "push_branch"]
+__all__ = ["PullCommits", "bring", "push_branch", "push_commit"]
 
 _KEPT = "refs/nmoe-graph/pulls"
 
@@ -49,13 +49,25 @@ def push_branch(repository: Repository, remote: str, branch: str, commit: str) -
     there = _git(repository, ["ls-remote", "--quiet", "--", remote, f"refs/heads/{branch}"])[1].partition("\t")[0].strip()
     if there == commit:
         return False
-    args = ["push", "--porcelain", "--no-verify", "--", remote, f"{commit}:refs/heads/{branch}"]
-    status, out = _git(repository, args, (0, 1))
-    if status:
-        words = next((" ".join(line.split()) for line in out.splitlines() if line.startswith("!")), "it says no")
+    if words := push_commit(repository, remote, branch, commit):
         hint = f"git fetch {remote} {branch}: somebody else may have pushed to it"
-        raise HostError(f"{printable(branch, limit=120)} was not pushed: {printable(words, limit=200)}", hint=hint)
+        raise HostError(f"{printable(branch, limit=120)} was not pushed: {words}", hint=hint)
     return True
+
+
+def push_commit(repository: Repository, remote: str, branch: str, commit: str, *, over: str = "") -> str:
+    """Push a commit onto a branch, with `over` only if the branch is at that commit; why the remote refuses, "" where it does not.
+
+    Raises:
+        HostError: the remote cannot be reached; whether it has taken the commit is not known.
+    """
+    ref = f"refs/heads/{branch}"
+    lease = [f"--force-with-lease={ref}:{over}"] if over else []
+    status, out = _git(repository, ["push", "--porcelain", "--no-verify", *lease, "--", remote, f"{commit}:{ref}"], (0, 1))
+    if not status:
+        return ""
+    words = next((" ".join(line.split()) for line in out.splitlines() if line.startswith("!")), "it says no")
+    return printable(words, limit=200)
 
 
 def _git(repository: Repository, args: list[str], accept: tuple[int, ...] = (0,)) -> tuple[int, str]:

@@ -29,12 +29,10 @@ class Asked(landing.Asked, Protocol):
     def attest(self, contract: str, at: str | None = None, base: str | None = None) -> AttestReport: ...
 
 
-class Forge(comments.Forge, landing.Forge, Protocol):
+class Forge(landing.Forge, Protocol):
     """What is asked of GitHub."""
 
     def create_pull(self, title: str, body: str, head: str, base: str, draft: bool = False) -> Pull: ...
-
-    def update_pull(self, number: int, *, title: str | None = None, body: str | None = None, state: str | None = None) -> Pull: ...
 
 
 @dataclass(frozen=True)
@@ -148,13 +146,15 @@ class PullDesk:
 
     # -- landed ----------------------------------------------------------------------------------------------------------------
 
-    def land(self, wanted: Sequence[str] = (), *, dry_run: bool = False) -> MergeReport:
+    def land(self, wanted: Sequence[str] = (), *, dry_run: bool = False, exact: bool = False, head: str = "") -> MergeReport:
         """Land contracts through their pull requests; see `landing`.
 
         Raises:
             UsageError, SnapshotError, DeclarationError, HostError: there is no such contract, or GitHub cannot be asked.
         """
-        return HubLander(self._workspace, self._github, self._remote, self._say).land(wanted, dry_run=dry_run)
+        return HubLander(self._workspace, self._github, self._remote, self._say).land(
+            wanted, dry_run=dry_run, exact=exact, head=head
+        )
 
     # -- judged ----------------------------------------------------------------------------------------------------------------
 
@@ -174,10 +174,10 @@ class PullDesk:
             text = found.markdown()
             said = comments.say_comment(forge, number, "pr-verify", f"pull {number}", text)
             title = "it counts" if found.counts else "it does not count"
-            comments.say_check(
+            why = comments.try_check(
                 forge, CHECK, commits.head, f"pr-verify {number} {commits.head}", passed=found.counts, title=title, summary=text
             )
-            found = replace(found, comment=said.url)
+            found = replace(found, comment=said.url, notes=(why,) if why else ())
         return found
 
     def _bring(self, pull: Pull) -> PullCommits:

@@ -3,6 +3,10 @@
 GitHub compares the head that we name with the one that it has; it does not compare the base.  So the base is looked at
 immediately before, and what landed immediately after: where the base moved in between, what landed is not what was tested, and
 that is said and everything else stops.  A branch protection that wants branches up to date closes that gap on GitHub's side.
+
+`exact` closes it on ours: the commit is made here, of the tree that was tested, and pushed onto the base only if that is still
+the commit that it was tested on.  GitHub takes a pull request for merged whose head the base then has, which is a merge commit's;
+that of a squash is closed with a word about the commit that it landed as.
 """
 
 from __future__ import annotations
@@ -22,12 +26,15 @@ from ..forge.where import Where
 from ..git.merging import Merger
 from ..git.program import run_git, transport_environment
 from ..git.snapshot import Snapshot
-from ..git.writing import write_commit
-from ..merge.branches import CONTRACT, SQUASHED
+from ..git.writing import write_commit, write_tree
+from ..markdown import code, document
+from ..merge.branches import Branches, Landing
+from ..merge.commit import landing_commit, landing_words
 from ..merge.planner import CONTROL_PLANE, MergePlanner
 from ..model import Gate
 from ..plan.merge import Status, Step
-from .commits import PullCommits, bring
+from . import comments
+from .commits import PullCommits, bring, push_commit
 from .verdict import contract_named
 
 __all__ = ["Asked", "Forge", "HubLander"]
@@ -41,7 +48,7 @@ class Asked(asked.Asked, Protocol):
     def evidence(self, base: str | None = None) -> Evidence: ...
 
 
-class Forge(Protocol):
+class Forge(comments.Forge, Protocol):
     """What is asked of GitHub."""
 
     where: Where
@@ -51,6 +58,8 @@ class Forge(Protocol):
     def pulls(self, *, state: str = "open", head: str = "", base: str = "") -> tuple[Pull, ...]: ...
 
     def merge_pull(self, number: int, sha: str, method: str, title: str, message: str) -> Merged: ...
+
+    def update_pull(self, number: int, *, title: str | None = None, body: str | None = None, state: str | None = None) -> Pull: ...
 
     def delete_ref(self, ref: str) -> None: ...
 
@@ -62,15 +71,20 @@ class HubLander:
         self._workspace, self._repository, self._remote, self._say = workspace, workspace.repository, remote, say
         self._github = github
         self._notes: list[str] = []
+        self._exact, self._head = False, ""
 
-    def land(self, wanted: Sequence[str], *, dry_run: bool = False) -> MergeReport:
+    def land(self, wanted: Sequence[str], *, dry_run: bool = False, exact: bool = False, head: str = "") -> MergeReport:
         """Land contracts one after the other; without any, those of the plan that are ready and have a pull request.
+
+        With `exact`, what was tested is pushed, and only onto the base that it was tested on; else GitHub is asked to merge.
+        `head` is the commit that whoever lands has read: a pull request that is at another is not landed.
 
         Raises:
             UsageError, SnapshotError, DeclarationError: there is no such contract, or no base.
             HostError: GitHub or the remote cannot be asked; what has landed is said.
         """
         forge = self._github()
+        self._exact, self._head = exact and not dry_run, head
         here = f"{forge.where.owner}/{forge.where.name}".casefold()
         base_branch = self._base_branch()
         open_pulls = {one.head_ref: one for one in forge.pulls(state="open", base=base_branch) if one.head_repo.casefold() == here}
@@ -128,15 +142,25 @@ class HubLander:
         contract = planner.known(issue)
         if contract.issue in planner.landed:
             self._notes.append(f"contract {contract.issue} has landed already")
+            known = Branches(self._repository, self._workspace.memo, base).landings.get(contract.issue)
+            if self._exact and known is not None:  # killed between the push and what belongs to it
+                self._tidy(forge, known, open_pulls.get(contract.branch))
             return Landed(contract.issue, contract.title, missing=("it has landed already",)), None, None, None
-        known = open_pulls.get(contract.branch)
-        if known is None:
+        listed = open_pulls.get(contract.branch)
+        if listed is None:
             return Landed(contract.issue, contract.title, missing=(f"no open pull request of {contract.branch}",)), None, None, None
-        pull = forge.pull(known.number)
+        pull = forge.pull(listed.number)
         commits = bring(self._repository, self._remote, pull)
         plan = MergePlanner(self._workspace, base, base, {contract.issue: commits.head}).plan([contract.issue])
         step = next(one for one in plan.steps if one.contract == contract.issue)
         row = Landed(step.contract, step.title, "", step.tree, step.strategy, pull.head_ref)
+        if not commits.head.startswith(self._head):
+            return (
+                replace(row, missing=(f"its head is {commits.head[:12]}, and {self._head[:12]} was to land",)),
+                pull,
+                commits,
+                step,
+            )
         reasons = self._reasons(pull, commits, plan.base, step, {one.issue: one for one in planner.contracts()})
         if not reasons:
             judge = self._workspace.evidence(base)
@@ -187,19 +211,9 @@ class HubLander:
         base = commits.base
         if self._fetch_base(base_branch) != base:
             return replace(row, missing=("the base moved while this was looked at; nothing was landed",))
-        title = f"Merge #{step.contract}: {step.title}" if step.strategy == "merge" else f"{step.title} (#{step.contract})"
-        message = f"{CONTRACT}: {step.contract}" + ("" if step.strategy == "merge" else f"\n{SQUASHED}: {commits.head}")
-        try:
-            forge.merge_pull(pull.number, commits.head, step.strategy, title, message)
-        except ForgeError as error:
-            if error.uncertain:
-                if not forge.pull(pull.number).merged:
-                    return replace(row, missing=(f"nobody knows whether it landed, and it is not merged: {error.faults[0].what}",))
-            elif error.trouble in (Trouble.CONFLICT, Trouble.REFUSED):
-                return replace(row, missing=(f"GitHub did not merge it: {error.said or error.faults[0].what}",))
-            else:
-                raise
-        landed = forge.pull(pull.number).merge_commit_sha
+        landed, why = self._push(forge, pull, commits, step) if self._exact else self._ask(forge, pull, commits, step)
+        if why:
+            return replace(row, missing=(why,))
         self._fetch_base(base_branch)
         wrong = self._surprise(landed, base, step, commits)
         row = replace(row, commit=landed)
@@ -208,6 +222,47 @@ class HubLander:
         deleted = step.delete_branch and self._delete(forge, pull.head_ref, commits.head)
         self._say(f"{step.contract} landed as {landed[:12]}")
         return replace(row, deleted=deleted)
+
+    def _ask(self, forge: Forge, pull: Pull, commits: PullCommits, step: Step) -> tuple[str, str]:
+        """GitHub merges exactly this head; the commit that it made, or why there is none."""
+        try:
+            forge.merge_pull(pull.number, commits.head, step.strategy, *landing_words(step, commits.head))
+        except ForgeError as error:
+            if error.uncertain:
+                if not forge.pull(pull.number).merged:
+                    return "", f"nobody knows whether it landed, and it is not merged: {error.faults[0].what}"
+            elif error.trouble in (Trouble.CONFLICT, Trouble.REFUSED):
+                return "", f"GitHub did not merge it: {error.said or error.faults[0].what}"
+            else:
+                raise
+        return forge.pull(pull.number).merge_commit_sha, ""
+
+    def _push(self, forge: Forge, pull: Pull, commits: PullCommits, step: Step) -> tuple[str, str]:
+        """What was tested, as a commit of ours on the base that it was tested on; or why the remote did not take it."""
+        now = forge.pull(pull.number)
+        if now.head_sha != commits.head or now.state != "open":
+            return "", f"pull request {pull.number} moved while this was looked at; nothing was landed"
+        write_tree(self._repository, step.tree)
+        made = landing_commit(self._repository, step, commits.base, commits.head)
+        try:
+            why = push_commit(self._repository, self._remote, commits.base_branch, made, over=commits.base)
+        except HostError as error:
+            why = error.faults[0].what  # the connection may have ended after the push
+        if self._fetch_base(commits.base_branch) != made and why:
+            return "", f"the push onto {printable(commits.base_branch, limit=80)} was refused, and nothing landed: {why}"
+        if step.strategy != "merge":
+            self._tidy(forge, Landing(made, commits.head), pull)
+        return made, ""
+
+    def _tidy(self, forge: Forge, landed: Landing, pull: Pull | None) -> None:
+        """Close the pull request of what was pushed: GitHub takes none for merged whose head the base does not have."""
+        if pull is None or landed.head != pull.head_sha or forge.pull(pull.number).state != "open":
+            return
+        words = document(
+            [f"Landed as `{landed.commit}` on {code(pull.base_ref)}: the tree that was tested, on the base that it was tested on."]
+        )
+        comments.say_comment(forge, pull.number, "landed", f"pull {pull.number}", words)
+        forge.update_pull(pull.number, state="closed")
 
     def _surprise(self, landed: str, base: str, step: Step, commits: PullCommits) -> str:
         """How what landed is not what was tested; "" where it is."""

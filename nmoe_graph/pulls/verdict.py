@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..attest.change import change_paths
 from ..attest.evidence import Asked, Evidence
 from ..attest.inside import verify_inside
 from ..attest.report import VerifyLine
@@ -17,12 +18,14 @@ from ..markup import table as html_table
 from ..merge.branches import Branches
 from ..merge.scope import scope_faults
 from ..model import Contract
+from ..plan.control import control_plane, control_words
 from ..safe import findings, redact
 from .body import issue_of_title
 from .commits import PullCommits
 
 __all__ = ["PullReport", "contract_named", "judge_pull"]
 
+_CONTROL = "control plane: "
 _MOST_LINES = 80
 _MOST_COMMITS = 250
 _MOST_MESSAGE = 20_000
@@ -41,6 +44,7 @@ class PullReport:
     proven: tuple[str, ...]
     tiers: str  # "a", or "ab": what had to be proven
     comment: str = ""  # address of the comment that says it, where one was made
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> bool:
@@ -71,6 +75,8 @@ class PullReport:
             "counts": self.counts,
             "proven": list(self.proven),
             "lines": [{"level": line.level, "what": line.what, "at": line.at} for line in self.shown],
+            "comment": printable(self.comment) or None,
+            "notes": [printable(redact(one), limit=400) for one in self.notes],
         }
 
     def markdown(self) -> Markdown:
@@ -117,6 +123,7 @@ def judge_pull(workspace: Asked, evidence: Evidence, pull: Pull, commits: PullCo
     lines += _public(repository, pull, commits, evidence)
     lines += _commits(workspace, contract, commits)
     lines += _merges(repository, workspace, commits)
+    lines += _control(repository, evidence, commits)
     proven: tuple[str, ...] = ()
     if contract is not None:
         report = verify_inside(
@@ -129,7 +136,7 @@ def judge_pull(workspace: Asked, evidence: Evidence, pull: Pull, commits: PullCo
             tiers=tiers,
         )
         proven = report.proven
-        lines += report.lines
+        lines += [one for one in report.lines if not one.what.startswith(_CONTROL)]
     return PullReport(
         pull.number, pull.title, contract.issue if contract else "", commits.head, commits.base, tuple(lines), proven, tiers
     )
@@ -188,6 +195,12 @@ def _commits(workspace: Asked, contract: Contract | None, commits: PullCommits) 
             if faults := scope_faults(contract, branches.changes(*trees)):
                 lines.append(VerifyLine(None, f"commit {commit[:12]} touches {faults[0][0]} ({faults[0][1]})"))
     return lines
+
+
+def _control(repository: Repository, evidence: Evidence, commits: PullCommits) -> list[VerifyLine]:
+    """What of the change judges it: said of every pull request, whether or not it has a contract or a block."""
+    words = control_words(control_plane(change_paths(repository, commits.base, commits.head), evidence.rules))
+    return [VerifyLine(None, f"{words}: for a maintainer, and judged by the rules of {evidence.base_ref}")] if words else []
 
 
 def _merges(repository: Repository, workspace: Asked, commits: PullCommits) -> list[VerifyLine]:

@@ -30,6 +30,7 @@ __all__ = [
     "results_text",
     "safe_lines",
     "show",
+    "tell",
     "verify_text",
     "why_text",
 ]
@@ -78,6 +79,14 @@ def show(text: str, stream: TextIO | None = None) -> None:
 
         text = re.sub(r"\b(" + "|".join(_COLOURS) + r")\b", lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", text)
     stream.write(text + "\n")
+
+
+def tell(words: str) -> None:
+    """A line for whoever waits, on stderr and at once; nothing in it that must not be public."""
+    from ..safe import redact
+
+    sys.stderr.write(f"{printable(redact(words), limit=400)}\n")
+    sys.stderr.flush()
 
 
 def _seconds(value: float) -> str:

@@ -25,7 +25,9 @@ def _plain(text: str, limit: int = 200) -> str:
 def check_text(report: CheckReport) -> str:
     rows = [[one.contract, one.place, one.words] for one in report.contracts]
     errors = sum(fault.level == "error" for fault in report.faults)
-    tail = f"{len(report.contracts)} {'contract' if len(report.contracts) == 1 else 'contracts'} fine, {errors} errors"
+    count = len(report.contracts)
+    fine = f"{count} {'contract' if count == 1 else 'contracts'} fine"
+    tail = f"{fine}, {errors} {'error' if errors == 1 else 'errors'}"
     return "\n".join(filter(None, [columns(rows), tail]))
 
 

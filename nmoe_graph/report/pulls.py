@@ -17,7 +17,9 @@ __all__ = ["made_text", "pull_text"]
 
 def made_text(made: PullMade) -> str:
     if made.what == "refused":
-        return f"{made.contract}  not {'opened' if not made.number else 'updated'}: {len(made.unproven)} reasons"
+        count = len(made.unproven)
+        word = "opened" if not made.number else "updated"
+        return f"{made.contract}  not {word}: {count} {'reason' if count == 1 else 'reasons'}"
     return f"{made.contract}  #{made.number} {made.what} at {made.commit[:12]}  {printable(made.url, limit=200)}"
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +33,8 @@ from .job import JobReport, check_ancestor, log_name, run_job
 from .journal import Journal
 from .judge import read_claims, sign_claims
 from .request import Request, gates_of, merge_commit, request_from
-from .resolve import Resolved, assert_request, resolve
+from .resolve import Resolved, assert_request, control_of, resolve
+from .secrets import git_credentials, key_file
 
 __all__ = ["Asked", "Forge", "TierBDesk", "TierBReport"]
 
@@ -70,6 +68,8 @@ class Forge(comments.Forge, follow.Forge, Protocol):
     def artifacts(self, run_id: int) -> tuple[Artifact, ...]: ...
 
     def download(self, artifact_id: int, most_bytes: int = 64 << 20) -> bytes: ...
+
+    def job_log(self, job_id: int, most_bytes: int = 64 << 20) -> bytes: ...
 
     def forget_deployments(self, run_id: int, environment: str, sha: str) -> int: ...
 
@@ -204,12 +204,14 @@ class TierBDesk:
         wait: bool = True,
         dry_run: bool = False,
         most_s: float = 0.0,
+        every_s: float = 5.0,
     ) -> TierBReport:
         """Prove a bundle or a gate on the runners: what is proven is not dispatched, what was dispatched is picked up.
 
         Args:
             rerun: dispatch again what ended and is not proven.
             wait: follow the run to its end, at most `most_s` seconds (0: as long as it takes), and bring its proofs home.
+            every_s: how many seconds lie between two looks at the run.
 
         Raises:
             UsageError, SnapshotError, HostError: see `resolve`; what was dispatched goes on.
@@ -221,6 +223,7 @@ class TierBDesk:
         if dry_run:
             return TierBReport(resolved, resolved.gates, notes=("nothing was dispatched",))
         follower = self.follower(forge)
+        follower.every_s = every_s
         request, run, fresh = follower.dispatch(resolved.request, commits.base_branch, again=rerun)
         resolved = replace(resolved, request=request)
         self._say(f"{'dispatched' if fresh else 'found'} {request.correlation}: {run.url}")
@@ -254,16 +257,16 @@ class TierBDesk:
             if not fresh:
                 notes.append("this run had ended before; --rerun dispatches the work again")
         report = TierBReport(resolved, found, run, fresh, tuple(notes), logs)
-        if run.status == "completed":
-            self._post(forge, report, others=(comments.ACTIONS,))
-        return report
+        return self._post(forge, report, others=(comments.ACTIONS,)) if run.status == "completed" else report
 
     def _logs(self, forge: Forge, run: Run, gates: Sequence[str], notes: list[str]) -> dict[str, str]:
-        """The ends of the logs that a run left of gates."""
+        """The ends of the logs that a run left of gates; where it left none, of its jobs that failed."""
         try:
             named = [one for one in forge.artifacts(run.id) if one.name == _ARTIFACT and not one.expired]
             if not named:
-                return {}
+                failed = [one for one in forge.jobs(run.id) if one.conclusion == "failure"]
+                ends = {f"job {one.name}": forge.job_log(one.id, _MOST_ARTIFACT)[-_TAIL:] for one in failed}
+                return {name: log.decode("utf-8", "replace") for name, log in ends.items() if log}
             files = read_archive(forge.download(named[0].id, _MOST_ARTIFACT), _EXPECTED, most_bytes=_MOST_ARTIFACT)
         except HostError as error:
             notes.append(f"its logs could not be read: {error.faults[0].what}")
@@ -275,7 +278,7 @@ class TierBDesk:
                 found[gate] = log[-_TAIL:].decode("utf-8", "replace")
         return found
 
-    def _post(self, forge: Forge, report: TierBReport, others: tuple[str, ...] = ()) -> None:
+    def _post(self, forge: Forge, report: TierBReport, others: tuple[str, ...] = ()) -> TierBReport:
         """Say what came of a request, once: whoever has said it already, here or on GitHub's machine, is not repeated."""
         request = report.resolved.request
         text = report.markdown()
@@ -283,7 +286,8 @@ class TierBDesk:
         title = f"{request.what}: {'proven' if report.proven else 'not proven'}"
         name = f"nmoe-graph / tier-b {request.what}"
         key = f"{_KIND} {request.stem} {request.head_sha}"
-        comments.say_check(forge, name, request.head_sha, key, passed=report.proven, title=title, summary=text)
+        why = comments.try_check(forge, name, request.head_sha, key, passed=report.proven, title=title, summary=text)
+        return replace(report, notes=(*report.notes, why)) if why else report
 
     # -- approved --------------------------------------------------------------------------------------------------------------
 
@@ -351,7 +355,7 @@ class TierBDesk:
         if engine:
             check_ancestor(self._workspace, request.base_sha, engine)
         forge = self._github()
-        with _credentials(token):
+        with git_credentials(token):
             self._fetch(request)
             notes = self._take_in()
             judge = self._workspace.evidence(request.base_sha)
@@ -364,17 +368,17 @@ class TierBDesk:
                 notes.append(f"the job on the runner ended as {printable(proved, limit=40)}")
             notes += [f"{one.gate}: not signed: {'; '.join(one.doubts[:3])}" for one in claims if one.doubts]
             if key:
-                with _key_file(key) as path:
+                with key_file(key) as path:
                     Ledger(self._repository).add(sign_claims(self._workspace, claims, Signing(str(path))))
                 push_ledger(self._repository, self._remote)
             else:
                 notes.append("there is no key to sign with, so nothing of it can count elsewhere")
         judge = self._workspace.evidence(request.base_sha)  # with what was signed just now
         found = _with_failures(states(judge, gates, contract, commit), [(one.gate, one.verdict, one.reason) for one in claims])
-        resolved = Resolved(request, contract, commit, found, "")
+        resolved = Resolved(request, contract, commit, found, control_of(self._workspace, judge, request.head_sha))
         logs = {one.gate: _tail(folder / "logs" / log_name(one.gate)) for one in found if not one.proven}
         report = TierBReport(resolved, found, None, False, tuple(notes), {gate: log for gate, log in logs.items() if log})
-        self._post(forge, report)
+        report = self._post(forge, report)
         if run_id:
             forge.forget_deployments(run_id, _ENVIRONMENT, engine)
         return report
@@ -423,33 +427,3 @@ def _tail(path: Path) -> str:
             return handle.read(_TAIL).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-@contextmanager
-def _key_file(text: str) -> Iterator[Path]:
-    """The text of a key as a file that nobody else can read, for as long as it is needed."""
-    with tempfile.TemporaryDirectory(prefix="nmoe-graph-key-") as folder:
-        path = Path(folder) / "key"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as handle:
-            handle.write(text.strip() + "\n")
-        yield path
-
-
-@contextmanager
-def _credentials(token: str) -> Iterator[None]:
-    """Let git's https speak with a token, which stands in no file and on no command line."""
-    if not token:
-        yield
-        return
-    before = {name: os.environ.get(name) for name in ("GIT_ASKPASS", "NMOE_GRAPH_GIT_TOKEN")}
-    with tempfile.TemporaryDirectory(prefix="nmoe-graph-askpass-") as folder:
-        program = Path(folder) / "askpass"
-        program.write_text('#!/bin/sh\ncase "$1" in Username*) echo x-access-token ;; *) printenv NMOE_GRAPH_GIT_TOKEN ;; esac\n')
-        program.chmod(0o700)
-        os.environ |= {"GIT_ASKPASS": str(program), "NMOE_GRAPH_GIT_TOKEN": token}
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None) if value is None else os.environ.update({name: value})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..attest.block import contract_of
+from ..attest.change import change_paths
 from ..attest.evidence import Asked, Evidence
 from ..attest.states import GateState, states
 from ..errors import UsageError
@@ -15,7 +16,7 @@ from ..pulls.commits import PullCommits
 from ..pulls.verdict import contract_named
 from .request import Request, definitions_digest, gates_of, merge_commit, merged_tree, names_of
 
-__all__ = ["Resolved", "assert_request", "resolve"]
+__all__ = ["Resolved", "assert_request", "control_of", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ def resolve(workspace: Asked, evidence: Evidence, pull: Pull, commits: PullCommi
         baseline, budget = _perf(contract)
         request = Request(**(request.to_inputs() | {"pr_number": pull.number, "baseline_ref": baseline, "perf_budget_pct": budget}))  # type: ignore[arg-type]
     commit = merge_commit(repository, commits.base, commits.head, tree)
-    trees = [repository.objects.commit_fields(one)[0] for one in (commits.base, commits.head)]
-    fork = repository.objects.commit_fields(repository.merge_base(commits.base, commits.head))[0]
-    paths = [path for path, _, _ in repository.objects.differences(fork, trees[1])]
-    control = control_words(control_plane(paths, evidence.rules))
+    control = control_of(workspace, evidence, commits.head)
     return Resolved(request.named(1), contract, commit, states(evidence, gates, contract, commit), control)
+
+
+def control_of(workspace: Asked, evidence: Evidence, head: str) -> str:
+    """What of a change judges it, by the rules of the base, in words; "" for nothing."""
+    return control_words(control_plane(change_paths(workspace.repository, evidence.base, head), evidence.rules))
 
 
 def _perf(contract: Contract) -> tuple[str, str]:

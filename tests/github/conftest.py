@@ -14,7 +14,8 @@ from nmoe_graph.forge.where import Where
 
 from .double import MAINTAINER, Double
 from .double_git import Bare
-from .site import Site, made_site
+from .shell import Shell, serving
+from .site import Site, git, made_site
 
 
 @pytest.fixture
@@ -67,3 +68,13 @@ def bare(github: Double, tmp_path: Path) -> Bare:
 def site(github: Double, bare: Bare, client: Callable[..., GitHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A repository with gates of both tiers, and a pull request of contract 01; see `site`."""
     return made_site(github, bare, client, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def shell(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """The site over a socket: the real command on the laptop, real commands on the runners; see `shell`."""
+    with serving(site.github, site.root, site.laptop, site.root / "key") as made:
+        monkeypatch.setenv("HOME", str(made.home))
+        monkeypatch.delenv("GIT_CONFIG_GLOBAL")
+        git(site.laptop, "remote", "set-url", "origin", f"https://github.com/{site.github.owner}/{site.github.name}.git")
+        yield made

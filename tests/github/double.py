@@ -26,15 +26,15 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from .double_answers import Answers
-from .double_operations import HANDLERS, Asked, Reply
+from .double_operations import BOT, HANDLERS, Asked, Reply
 from .double_state import State
 from .reduce import DESCRIPTION
 
-__all__ = ["MAINTAINER", "READER", "Done", "Double", "Fault"]
+__all__ = ["MAINTAINER", "READER", "WORKFLOW", "Done", "Double", "Fault"]
 
 #: Tokens that the double knows.  They look like no kind of token.
-MAINTAINER, READER = "the-word-of-a-maintainer", "the-word-of-a-reader"
-_PEOPLE = {MAINTAINER: ("maintainer", True), READER: ("reader", False)}
+MAINTAINER, READER, WORKFLOW = "the-word-of-a-maintainer", "the-word-of-a-reader", "the-word-of-a-workflow"
+_PEOPLE = {MAINTAINER: ("maintainer", True), READER: ("reader", False), WORKFLOW: (BOT, False)}
 #: What GitHub says of limits.
 _PRIMARY = "API rate limit exceeded for user ID 1."
 _SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
@@ -122,6 +122,8 @@ class Double(State):
         self.violations: list[str] = []
         self.faults: list[Fault] = []
         self.per_page_most = 100
+        #: What happens elsewhere just before an operation is carried out, once.
+        self.meanwhile: dict[str, Callable[[], object]] = {}
         self.lock = threading.RLock()
 
     # -- for tests -------------------------------------------------------------------------------------------------------------
@@ -198,6 +200,10 @@ class Double(State):
         if fault and not fault.after and fault.kind not in ("endless", "elsewhere", "slow"):
             self._note(name, 0, False, fault, route, request)
             return self._trouble(fault, _json(200, {"done": False})), 0.0
+        if name in self.meanwhile:
+            self.meanwhile.pop(name)()
+            for pull in self.pulls.values():
+                self.follow(pull)
         response = self._carry_out(request, known, name, route)
         self._note(name, response.status_code, response.status_code < 400, fault, route, request)
         if fault:

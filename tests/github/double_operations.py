@@ -10,7 +10,10 @@ from typing import Any
 from .double_answers import Answers
 from .double_state import Check, Commented, Issue, Pull, Run, State
 
-__all__ = ["HANDLERS", "Asked", "Reply"]
+__all__ = ["BOT", "HANDLERS", "Asked", "Reply"]
+
+#: Who speaks with the token of a workflow.
+BOT = "github-actions[bot]"
 
 
 @dataclass
@@ -90,7 +93,10 @@ def runs(state: State, answers: Answers, asked: Asked) -> Reply:
 @operation("actions/get-workflow-run")
 def get_run(state: State, answers: Answers, asked: Asked) -> Reply:
     found = the_run(state, asked)
-    return Reply(200, answers.run(found)) if found else GONE
+    reply = Reply(200, answers.run(found)) if found else GONE
+    if found and state.steps_on_look:
+        state.advance(found)
+    return reply
 
 
 @operation("actions/list-jobs-for-workflow-run")
@@ -333,8 +339,13 @@ def delete_ref(state: State, answers: Answers, asked: Asked) -> Reply:
 # -- checks, environments, limits ----------------------------------------------------------------------------------------------
 
 
+NO_APP = no(403, "You must authenticate via a GitHub App.")
+
+
 @operation("checks/create")
 def create_check(state: State, answers: Answers, asked: Asked) -> Reply:
+    if state.checks_by_apps_alone and asked.login != BOT:
+        return NO_APP
     given, number = asked.body, state.next_id()
     state.checks[number] = Check(
         number,
@@ -352,6 +363,8 @@ def create_check(state: State, answers: Answers, asked: Asked) -> Reply:
 @operation("checks/update")
 def update_check(state: State, answers: Answers, asked: Asked) -> Reply:
     found = state.checks.get(int(asked.route["check_run_id"]))
+    if state.checks_by_apps_alone and asked.login != BOT:
+        return NO_APP
     if not found:
         return GONE
     for name in ("status", "conclusion", "external_id", "output", "details_url"):
@@ -376,7 +389,7 @@ def environments(state: State, answers: Answers, asked: Asked) -> Reply:
 
 @operation("users/get-authenticated")
 def viewer(state: State, answers: Answers, asked: Asked) -> Reply:
-    if state.token_of_a_workflow:
+    if state.token_of_a_workflow or asked.login == BOT:
         return no(403, "Resource not accessible by integration")
     return Reply(200, answers.viewer(asked.login))
 

@@ -59,6 +59,7 @@ class Pull:
     state: str = "open"
     merged: bool = False
     merge_commit: str = ""
+    base_seen: str = ""  # the tip of the base when it was looked whether it has the head
     looked: bool = False  # whether mergeable was asked for since something moved: GitHub says null the first time
 
 
@@ -153,18 +154,20 @@ class State:
         self.refs: dict[str, str] = {"main": "a" * 40}  # branches, where no repository is attached
         #: The environment that a workflow waits for.
         self.needs: dict[str, str] = {"tier-b.yml": "b200-gates"}
-        #: What a run comes to; called when it leaves in_progress.
-        self.decide: Callable[[Run], Outcome] = lambda run: Outcome()
+        #: What a run comes to; asked while it is in_progress, and None as long as it is not done.
+        self.decide: Callable[[Run], Outcome | None] = lambda run: Outcome()
         #: How a run is called: run-name of the workflow.
         self.entitle: Callable[[str, Mapping[str, str]], str] = lambda workflow, inputs: inputs.get("correlation", workflow)
         #: None: runs move by `advance`; else a step takes so many seconds, and is taken when somebody asks.
         self.pace_s: float | None = None
+        self.steps_on_look = False  # a run moves whenever somebody has looked at it: what is seen does not hang on a clock
         #: False: an Enterprise Server from before `return_run_details`.
         self.knows_run_details = True
         #: What a pull request changes, where no repository is attached: status, path, previous path.
         self.files: dict[int, list[tuple[str, str, str]]] = {}
         self.deployments: dict[int, Deployment] = {}
         self.token_of_a_workflow = False  # such a token may not ask who it is
+        self.checks_by_apps_alone = False  # as on GitHub: no person's token writes a check
         self.remaining = 5_000  # of the hour's requests
         self._ids = itertools.count(1)
         self._numbers = itertools.count(1)
@@ -197,8 +200,14 @@ class State:
             self.bare.git("update-ref", f"refs/pull/{pull.number}/head", tip)
         if not tip:
             pull.state = "closed"
-        elif tip != pull.head_sha:
+            return
+        if tip != pull.head_sha:
             pull.head_sha, pull.base_sha, pull.looked = tip, self.tip(pull.base_ref), False
+        base = self.tip(pull.base_ref)
+        if self.bare and base != pull.base_seen:  # pushed onto the base: what it has now counts as merged
+            pull.base_seen = base
+            if self.bare.git("merge-base", "--is-ancestor", tip, base, accept=(0, 1))[0] == 0:
+                pull.merged, pull.state, pull.merge_commit = True, "closed", base
 
     def mergeable(self, pull: Pull) -> bool | None:
         if not pull.looked:
@@ -291,6 +300,8 @@ class State:
                 one.status = "in_progress"
             elif one.status == "in_progress":
                 outcome = self.decide(one)
+                if outcome is None:
+                    continue
                 for name, files in outcome.artifacts.items():
                     one.artifacts[self.next_id()] = (name, files if isinstance(files, bytes) else packed(files))
                 one.jobs[0].log = outcome.log
@@ -302,7 +313,7 @@ class State:
     def tick(self) -> None:
         """Time passes, where runs go by time."""
         if self.pace_s is not None:
-            for one in self.runs.values():
+            for one in list(self.runs.values()):
                 if time.monotonic() - one.moved >= self.pace_s:
                     self.advance(one)
 

@@ -19,6 +19,7 @@ from nmoe_graph.errors import DeclarationError, HostError, UsageError
 from nmoe_graph.forge.errors import ForgeError
 from nmoe_graph.load.contract import contract_data
 from nmoe_graph.load.yamltext import read_yaml
+from nmoe_graph.report.contracts import status_text
 
 from .site import CONTRACT, Site, change, git
 
@@ -236,6 +237,49 @@ def test_status_tells_how_far_it_is(site: Site) -> None:
     change(site, "DIM = 17\n")
     assert desk(site).status(["01"]).contracts[0].commits == 2
     assert desk(site).status(offline=True).contracts[0].pull == 0
+
+
+def test_status_names_commits_that_are_not_of_the_contract_alone(site: Site) -> None:
+    """A commit beside the scope, even where a later one takes it back, and a merge."""
+    (site.laptop / "top.txt").write_text("x\n")
+    git(site.laptop, "add", "-A")
+    git(site.laptop, "commit", "-qm", "drive-by")
+    state = desk(site).status(offline=True).contracts[0]
+    assert [path for path, _ in state.out_of_scope] == ["top.txt"]
+    assert "take top.txt out" in state.next
+    git(site.laptop, "rm", "-q", "top.txt")
+    git(site.laptop, "commit", "-qm", "taken back")
+    git(site.laptop, "checkout", "-q", "-B", "side", "origin/main")
+    git(site.laptop, "commit", "-q", "--allow-empty", "-m", "side")
+    git(site.laptop, "checkout", "-q", "issue/01-wider")
+    git(site.laptop, "merge", "-q", "--no-ff", "-m", "merge", "side")
+    state = desk(site).status(offline=True).contracts[0]
+    assert state.out_of_scope == () and [words.partition(" ")[2].split(" (")[0] for words in state.odd_commits] == [
+        "is a merge",
+        "touches top.txt",
+        "touches top.txt",
+    ]
+    text = status_text(desk(site).status(offline=True))
+    assert "commit " in text and "is a merge" in text and "touches top.txt" in text
+
+
+def test_status_says_which_gate_checks_an_invariant(site: Site) -> None:
+    """By `[invariants]` of the base: proven where its gate is; a sentence that no gate checks is unchecked, and stays so."""
+    on_main(site)
+    path = site.laptop / "configs/contracts/01-wider.yaml"
+    path.write_text(path.read_text() + 'contract: {invariants: ["It imports", "No all-to-all"]}\n')
+    build = site.laptop / "BUILD.toml"
+    build.write_text(build.read_text() + '\n[invariants]\n"It imports" = "//gates/cpu:import"\n')
+    git(site.laptop, "commit", "-qam", "invariants")
+    git(site.laptop, "push", "-q", "origin", "HEAD:main")
+
+    def said() -> list[tuple[str, str, str]]:
+        invariants = desk(site).status(offline=True).contracts[0].invariants
+        return [(one.text, one.gate, one.state) for one in invariants]
+
+    assert said() == [("It imports", "cpu:import", "not proven"), ("No all-to-all", "", "unchecked")]
+    assert Workspace.open(site.laptop).build("cpu:import", "issue/01-wider").exit_code == 0
+    assert said() == [("It imports", "cpu:import", "proven"), ("No all-to-all", "", "unchecked")]
 
 
 BASE = ContractState("01", "t", False, branch="b", commit="1" * 40, commits=1, pull=7, pull_state="open", pull_commit="1" * 40)

@@ -164,3 +164,116 @@ def test_a_branch_that_gained_work_stays(site: Site) -> None:
     report = desk(site, forge).land(["01"])
     assert report.exit_code == 0 and not report.rows[0].deleted
     assert any("has moved, and stays" in note for note in report.notes)
+
+
+# -- exactly -------------------------------------------------------------------------------------------------------------------
+
+
+class AtTheLast:
+    """A forge beside which something happens at the last look before a push."""
+
+    def __init__(self, forge: GitHub, before: Callable[[], object], look: int = 2) -> None:
+        self._forge, self._before, self._looks, self._look = forge, before, 0, look
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._forge, name)
+
+    def pull(self, number: int) -> Any:
+        self._looks += 1
+        found = self._forge.pull(number)
+        if self._looks == self._look:
+            self._before()
+        return found
+
+
+def test_exactly_what_was_tested_lands_on_what_it_was_tested_on(site: Site) -> None:
+    """The squash is made here; GitHub merges nothing, and its pull request is closed with a word."""
+    prove(site)
+    before, head = main_of(site), git(site.laptop, "rev-parse", "HEAD")
+    dry = desk(site).land(["01"], exact=True, dry_run=True)
+    assert dry.exit_code == 0 and main_of(site) == before and site.github.pulls[site.number].state == "open"
+    report = desk(site).land(["01"], exact=True)
+    assert report.exit_code == 0 and report.rows[0].deleted and report.rows[0].commit == main_of(site)
+    git(site.laptop, "fetch", "-q", "origin")
+    assert git(site.laptop, "log", "-1", "--format=%P %T %s", "origin/main") == f"{before} {dry.rows[0].tree} wider (#01)"
+    pull = site.github.pulls[site.number]
+    assert (pull.state, pull.merged) == ("closed", False) and site.github.carried_out("pulls/merge") == []
+    said = [one.body for one in site.github.comments.values() if "nmoe-graph landed" in one.body]
+    assert len(said) == 1 and report.rows[0].commit in said[0]
+    workspace = Workspace.open(site.laptop)
+    assert Branches(workspace.repository, workspace.memo, main_of(site)).landings["01"].head == head
+
+
+def test_a_base_that_moves_at_the_last_takes_no_push(site: Site) -> None:
+    """What without `exact` is only found out: nothing lands that was not tested, and the next call looks again."""
+    prove(site)
+    report = desk(site, AtTheLast(site.client(), lambda: base_moves(site))).land(["01"], exact=True)
+    assert report.exit_code == 1 and "nothing landed" in report.rows[0].missing[0]
+    assert site.github.bare and site.github.bare.git("log", "-1", "--format=%s", "main")[1] == "elsewhere"
+    assert site.github.pulls[site.number].state == "open" and not report.rows[0].deleted
+    assert desk(site).land(["01"], exact=True).exit_code == 0  # no gate reads notes.txt
+
+
+def test_a_base_that_is_moved_back_takes_none_either(site: Site) -> None:
+    """A push that is no more than a fast-forward would be taken there."""
+    older = main_of(site)
+    base_moves(site)
+    prove(site)
+
+    def back() -> None:
+        assert site.github.bare
+        site.github.bare.git("update-ref", "refs/heads/main", older)
+
+    report = desk(site, AtTheLast(site.client(), back)).land(["01"], exact=True)
+    assert report.exit_code == 1 and main_of(site) == older
+
+
+def test_a_head_that_moves_before_the_push_stops_it(site: Site) -> None:
+    prove(site)
+    before = main_of(site)
+    report = desk(site, AtTheLast(site.client(), lambda: change(site, "DIM = 99\n"), look=1)).land(["01"], exact=True)
+    assert report.exit_code == 1 and "moved while" in report.rows[0].missing[0] and main_of(site) == before
+
+
+def test_a_merge_commit_that_is_pushed_counts_as_merged(site: Site) -> None:
+    git(site.laptop, "checkout", "-q", "-B", "main", "origin/main")
+    path = site.laptop / "configs/contracts/01-wider.yaml"
+    path.write_text(path.read_text() + "merge: {strategy: merge, delete_branch: false}\n")
+    git(site.laptop, "commit", "-qam", "opt in")
+    git(site.laptop, "push", "-q", "origin", "HEAD:main")
+    git(site.laptop, "checkout", "-q", "issue/01-wider")
+    prove(site)
+    assert desk(site).land(["01"], exact=True).exit_code == 0
+    assert site.client().pull(site.number).merged
+    assert [one for one in site.github.comments.values() if "nmoe-graph landed" in one.body] == []
+
+
+def test_killed_between_the_push_and_the_word_about_it(site: Site) -> None:
+    """The next call says it, once, and lands nothing twice."""
+    prove(site)
+    forge = site.client()
+
+    def killed(*args: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    forge.update_pull = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        desk(site, forge).land(["01"], exact=True)
+    landed = main_of(site)
+    again = desk(site).land(["01"], exact=True)
+    assert again.rows[0].missing == ("it has landed already",) and main_of(site) == landed
+    assert site.github.pulls[site.number].state == "closed"
+    assert len([one for one in site.github.comments.values() if "nmoe-graph landed" in one.body]) == 1
+
+
+def test_a_base_that_takes_no_pushes_says_so(site: Site) -> None:
+    """As a protected branch does."""
+    prove(site)
+    assert site.github.bare
+    hook = site.github.bare.path / "hooks/update"
+    hook.write_text('#!/bin/sh\n[ "$1" != refs/heads/main ] || { echo "protected branch" >&2; exit 1; }\n')
+    hook.chmod(0o755)
+    before = main_of(site)
+    report = desk(site).land(["01"], exact=True)
+    assert report.exit_code == 1 and "was refused, and nothing landed" in report.rows[0].missing[0]
+    assert main_of(site) == before and site.github.pulls[site.number].state == "open"

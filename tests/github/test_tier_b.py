@@ -80,6 +80,14 @@ def test_killed_while_waiting_the_next_call_picks_the_run_up(site: Site) -> None
     assert len(site.github.carried_out("actions/create-workflow-dispatch")) == 1
 
 
+def test_following_ends_in_time_and_the_run_goes_on(site: Site) -> None:
+    """After so many seconds the command ends, says so, and the run is as it was."""
+    report = site.desk().run(site.number, "hot", most_s=1.0)
+    assert report.run is not None and (report.run.status, report.exit_code) == ("waiting", 3)
+    assert "the same command picks it up" in report.notes[-1]
+    assert site.desk().run(site.number, "hot").proven and len(site.jobs) == 1
+
+
 @pytest.mark.parametrize("kind", ["502", "truncated", "cut"])
 def test_a_dispatch_of_which_nobody_knows_whether_it_arrived_is_looked_for(site: Site, kind: str) -> None:
     """The answer was lost after the work was done: the run is found by its name."""
