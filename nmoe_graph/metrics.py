@@ -16,6 +16,7 @@ __all__ = ["LogPattern", "Refused", "Samples", "guess_log", "p50", "read_jsonl",
 
 _MOST_SAMPLES = 100_000
 _MOST_METRICS = 200
+_MOST_REFUSED = 1000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}\Z")
 _NUMBER = re.compile(r"[+\-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+\-]?\d{1,4})?\Z", re.ASCII)
 
@@ -31,10 +32,11 @@ class Refused:
 
 @dataclass
 class Samples:
-    """Metric -> samples in the order in which they were written; and what was refused."""
+    """Metric -> samples in the order in which they were written; what was refused, of which the first are told; and its metrics."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    spoilt: set[str] = field(default_factory=set)
 
     def add(self, line: int, metric: str, value: object) -> None:
         why = "" if isinstance(value, (int, float)) and not isinstance(value, bool) else "is no number"
@@ -48,14 +50,15 @@ class Samples:
         if not why and len(listed) >= _MOST_SAMPLES:
             why = f"is one of more than {_MOST_SAMPLES}"
         if why:
-            self.refused.append(Refused(line, metric, why))
+            self.spoilt.add(metric)
+            if len(self.refused) < _MOST_REFUSED:
+                self.refused.append(Refused(line, metric, why))
         else:
             self.values.setdefault(metric, []).append(float(value))  # type: ignore[arg-type]
 
     def sound(self) -> dict[str, tuple[float, ...]]:
         """The metrics of which no sample was refused."""
-        spoilt = {one.metric for one in self.refused}
-        return {name: tuple(listed) for name, listed in sorted(self.values.items()) if name not in spoilt}
+        return {name: tuple(listed) for name, listed in sorted(self.values.items()) if name not in self.spoilt}
 
 
 def _finite(value: object) -> bool:
@@ -111,6 +114,8 @@ def read_log(log: bytes, patterns: Sequence[LogPattern]) -> Samples:
     found = Samples()
     compiled = [(pattern.metric, pattern.compiled()) for pattern in patterns]
     for number, line in _lines(log):
+        if len(found.refused) >= _MOST_REFUSED and found.spoilt.issuperset(metric for metric, _ in compiled):
+            break  # whatever follows, none of them has samples
         for metric, pattern in compiled:
             if hit := pattern.search(line):
                 found.add(number, metric, _number(hit["number"].rstrip(",")))

@@ -112,3 +112,11 @@ def test_a_figure_named_p50_is_of_its_samples() -> None:
     assert samples_of({"tps": (1.0,)}, "tps") == (1.0,)
     assert samples_of({"tps": (1.0,)}, "tps_p90") == ()
     assert samples_of({}, "_p50") == ()
+
+
+def test_a_flood_of_samples_is_no_sample_and_is_not_read_to_its_end() -> None:
+    """More samples than anything has: the metric is spoilt, the first refusals are told, another metric of the same log stays."""
+    log = b"tps 1\n" * 103_000 + b"loss 2\n"
+    both = read_log(log, [LogPattern.parse("tps {tps}"), LogPattern.parse("loss {loss}")])
+    assert both.sound() == {"loss": (2.0,)} and len(both.refused) == 1000 and both.spoilt == {"tps"}
+    assert read_log(log, [LogPattern.parse("tps {tps}")]).sound() == {}
