@@ -116,7 +116,7 @@ def test_an_engine_that_is_the_changes_own_is_refused(scratch: Scratch, tmp_path
 
 # -- said to people ------------------------------------------------------------------------------------------------------------
 
-RULES = Rules("g/gates.toml", ("c/*.yaml",), "keys/signers", ("lock.txt",), ("docker/**", "pyproject.toml"))
+RULES = Rules("g/gates.toml", ("c/*.yaml",), "keys/signers", ("lock.txt",), ("docker/**", "pyproject.toml"), ("src",), ("torch",))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,20 @@ RULES = Rules("g/gates.toml", ("c/*.yaml",), "keys/signers", ("lock.txt",), ("do
         ("c/a/01.yaml", ""),
         ("nmoe/train.py", ""),
         ("docs/BUILD.toml.md", ""),
+        ("pytest.py", "stands in for pytest"),
+        ("pytest/__init__.py", "stands in for pytest"),
+        ("pytest/__init__.cpython-311-x86_64-linux-gnu.so", "stands in for pytest"),
+        ("json.abi3.so", "stands in for json"),
+        ("sitecustomize.py", "stands in for sitecustomize"),
+        ("src/compileall.py", "stands in for compileall"),
+        ("torch/__init__.py", "stands in for torch"),
+        ("src/torch.py", "stands in for torch"),
+        ("nmoe/torch.py", ""),
+        ("nmoe/json/__init__.py", ""),
+        ("src/json/tool.py", ""),
+        ("json/tool.py", ""),
+        ("json.md", ""),
+        ("tests/__init__.py", ""),
         ("", ""),
     ],
 )
@@ -171,6 +185,24 @@ def test_what_gates_run_on_is_declared_or_known(scratch: Scratch, ask: Ask) -> N
         scratch.write(path, "y\n")
     scratch.commit()
     assert [one["path"] for one in ask("affected", "--since", "main")["control_plane"]] == ["infra/b200.tf"]
+
+
+def test_what_stands_in_for_what_is_installed(scratch: Scratch, ask: Ask) -> None:
+    """A module that Python takes in place of its own, from wherever a gate lets it look first: the gate would pass, and say so."""
+    with open(scratch.root / "BUILD.toml", "a") as file:
+        file.write('[toolchain.b200]\nversions = { python = ">=3.11", "Torch-Ao" = ">=0" }\n')
+    with open(scratch.root / GATES, "a") as file:
+        file.write('[gates."cpu:cd"]\ntier = "a"\ntimeout_s = 60\ncmd = "cd docs && python -m compileall -q a"\n')
+        file.write('[gates."cpu:env"]\ntier = "a"\ntimeout_s = 60\ncmd = "true"\nenv = { PYTHONPATH = "lib:./src/" }\n')
+    scratch.commit("gates")
+    scratch.git("checkout", "-q", "-b", "change")
+    for folder in ("", "docs/", "lib/", "src/", "nmoe/", "other/"):
+        for name in ("compileall.py", "torch_ao/__init__.py", "mine.py"):
+            scratch.write(folder + name, "print('fine')\n")
+    scratch.commit()
+    found = {one["path"]: one["why"] for one in ask("affected", "--since", "main")["control_plane"]}
+    names = {"compileall.py": "compileall", "torch_ao/__init__.py": "torch_ao"}
+    assert found == {f"{at}{path}": f"stands in for {name}" for at in ("", "docs/", "lib/", "src/") for path, name in names.items()}
 
 
 def test_words() -> None:
