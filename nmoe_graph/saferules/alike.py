@@ -243,6 +243,16 @@ _WORLD_NAMES = re.compile(
 )
 
 
+_NOBODYS = re.compile(
+    r"(?:0|127|22[4-9]|2[3-5]\d)\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\.|(?:(\d)\.\1\.\1\.\1|1\.2\.3\.4|1\.0\.0\.1|8\.8\.4\.4)\Z"
+)
+
+
+def nobodys(address: str) -> bool:
+    """Whether an IPv4 address is no machine's: of documentation (RFC 5737), of here, of many, of everybody's resolvers."""
+    return any(int(part) > 255 for part in address.split(".")) or _NOBODYS.match(address) is not None
+
+
 def no_domain(line: str, hit: re.Match[str]) -> bool:
     """Names that every machine has, attributes, modules and file names."""
     name, after = hit[0], line[hit.end() : hit.end() + 2]
@@ -258,7 +268,7 @@ def no_domain(line: str, hit: re.Match[str]) -> bool:
         return True
     if _INSIDE_ENDS.fullmatch(labels[-1]) is None and _WORLD_ENDS.fullmatch(labels[-1]) is None:
         return True  # `obj.priv.value`
-    return any(re.search(r"[a-z][A-Z]|^[A-Z][a-z]", label) or label.startswith("_") for label in labels)
+    return any(("-" not in label and re.search(r"[a-z][A-Z]|^[A-Z][a-z]", label)) or label.startswith("_") for label in labels)
 
 
 def no_host(line: str, hit: re.Match[str]) -> bool:

@@ -94,6 +94,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "cluster",
+        "cluster name",
+        r"(?i)(?<![\w\-])(?:current-)?context[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?!<|\$)[\w.:\-]{1,60}@[\w.:\-]{2,80}",
+        ("context",),
+    ),
+    Rule(
+        "cluster",
         "namespace",
         r"(?i)(?<![\w\-])namespaces?[\"']?(?P<sign>\s{0,2}[:=]\s{0,2}|\s)[\"']?(?P<name>" + NAME + r")(?![\w\-:(/])",
         ("namespace",),
@@ -146,13 +152,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "cluster",
         "scheduler job",
-        r"(?i)(?<![\w\-])(?:scontrol\s+show\s+(?:node|job|partition|reservation)\s+\S{2,80}|(?:submitted batch|(?:srun|salloc|sbatch|slurmstepd)\W{1,3}(?:error: )?job) \d{3,10}|job submitted to queue \S{3,60}|JobId=\d{2,10}|(?:LSB|PBS|SGE|FLUX|OAR)_JOB_?ID\s{0,2}=\s{0,2}[\w.\[\]]{2,80})",
-        ("scontrol", "submitted", "jobid", "job_id", "srun", "salloc", "sbatch", "slurmstepd"),
+        r"(?i)(?<![\w\-])(?:scontrol\s+show\s+(?:node|job|partition|reservation)\s+\S{2,80}|(?:submitted batch|(?:srun|salloc|sbatch|slurmstepd)\W{1,3}(?:error: )?job) \d{3,10}|job submitted to queue \S{3,60}|JobId=\d{2,10}|(?:LSB|PBS|SGE|FLUX|OAR)_JOB_?ID\s{0,2}=\s{0,2}[\w.\[\]]{2,80}|(?:User|Group)Id=[\w.\-]{1,60}\(\d{1,10}\))",
+        ("userid=", "groupid=", "scontrol", "submitted", "jobid", "job_id", "srun", "salloc", "sbatch", "slurmstepd"),
     ),
     Rule(
         "cluster",
         "identifier of a machine",
-        r"(?i)(?<![\w\-])(?:serial(?:[ _\-]?(?:number|no\.?|num))?|asset[ _\-]?tag|service[ _\-]?tag|board[ _\-]?id|s/n)[\"']?(?:\s{0,20}[:=]\s{0,4}|\s)[\"']?(?P<name>(?=[A-Z\-]{0,20}\d)[A-Z0-9\-]{7,32})(?![\w\-]|\.\w)|"
+        r"(?i)(?<![\w\-])(?:serial(?:[ _\-]?(?:number|no\.?|num))?|asset[ _\-]?tag|service[ _\-]?tag|board[ _\-]?id|s/n)[\"']?(?:\s{0,60}[:=]\s{0,4}|\s)[\"']?(?P<name>(?=[A-Z\-]{0,20}\d)[A-Z0-9\-]{7,32})(?![\w\-]|\.\w)|"
         r"(?<![\w\-])(?:node|port|sys_?image|system|base)[ _\-]?(?:guid|lid_guid)[\"']?\s{0,12}[:= ]\s{0,4}(?:0x)?(?:[0-9a-f]{16}|[0-9a-f]{4}(?::[0-9a-f]{4}){3})(?![0-9a-f])",
         ("serial", "tag", "board", "s/n", "guid"),
     ),

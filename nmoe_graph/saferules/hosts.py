@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .alike import no_address, no_domain, no_host, public_host, public_login, public_name
+from .alike import no_address, no_domain, no_host, nobodys, public_host, public_login, public_name
 from .rule import B, Rule
 
 __all__ = ["RULES"]
@@ -29,6 +29,14 @@ RULES: tuple[Rule, ...] = (
         "private address, spelt",
         r"(?i)(?<![0-9a-f:])(?:::ffff:|64:ff9b::)(?:0?a[0-9a-f]{2}|ac1[0-9a-f]|c0a8|a9fe|644[0-9a-f]):[0-9a-f]{1,4}(?![0-9a-f:])|(?<![\d.])(?:\d{1,3}\.){1,3}(?:10|(?:1[6-9]|2\d|3[01])\.172|168\.192)\.in-addr\.arpa",
         ("::ffff:", "64:ff9b::", "in-addr"),
+    ),
+    Rule(
+        "ip",
+        "address of a machine",
+        r"(?i)(?<![\w\-])(?:(?:public|external|private|internal|floating|elastic)[ _\-]?ip(?:v4)?(?:[ _\-]?addr(?:ess)?)?[\"']?(?:\s{0,3}[:=]\s{0,3}|\s(?:is\s)?)"
+        r"|host(?=\s\S{7,15}\sport\s))[\"'\s]{0,2}(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?![\d]|\.\d)",
+        ("ip", "host"),
+        lambda line, hit: nobodys(hit["ip"]),
     ),
     Rule(
         "host",
@@ -166,6 +174,23 @@ RULES: tuple[Rule, ...] = (
         r"\[(?P<host>[A-Za-z][A-Za-z0-9.\-]{1,80}):\d{2,7}\] (?:mca|\*\*\*|PMIX|ORTE|PRTE|Process)",
         (":",),
         lambda line, hit: hit["host"] == "localhost",
+    ),
+    Rule(
+        "host",
+        "machine in a log",
+        r"(?<![\w\-])(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]{0,8}(?:Z|[+\-]\d\d:?\d\d)?) (?P<host>[A-Za-z0-9][\w.\-]{1,80}) "
+        r"(?:[\w./\-()@]{1,60}\[\d{1,8}\]|kernel|systemd|sshd|sudo|CRON|audit|dockerd|containerd|kubelet|slurmd|slurmctld|nvidia-[a-z\-]{2,20}): ",
+        (":",),
+        lambda line, hit: (
+            re.fullmatch(r"(?i)localhost|debug|info|warn(?:ing)?|error|critical|fatal|trace|notice|rank[_\-]?\d*", hit["host"])
+            is not None
+        ),
+    ),
+    Rule(
+        "host",
+        "name of Windows",
+        r"(?<![\w\-])(?:DESKTOP-[A-Z0-9]{7}|LAPTOP-[A-Z0-9]{8}|WIN-[A-Z0-9]{11})(?![\w\-])|(?i:(?<![\w])(?:COMPUTERNAME|USERDOMAIN|LOGONSERVER)\s{0,2}=\s{0,2}(?![$%<\s\"'])[\w\-\\]{2,40})",
+        ("desktop-", "laptop-", "win-", "computername", "userdomain", "logonserver"),
     ),
     Rule(
         "host",
