@@ -153,7 +153,7 @@ class Analysis:
         return found
 
     def _read_graph(self) -> Graph:
-        from ..graph.graph import build_graph
+        from ..graph.closed import build_graph
         from ..load.discover import discover
 
         watched = Watched(self.snapshot.objects, self.snapshot.tree, self.snapshot.name, self.snapshot.commit)

@@ -1,8 +1,4 @@
-"""The graph of one snapshot: every declared target, and the edges between them.
-
-Closed world: an unknown label, gate or contract, a missing file, a cycle are errors before anything is asked or run, all of
-them at once, each with its place.
-"""
+"""The graph of one snapshot: every declared target, the edges between them, and what can be asked of both."""
 
 from __future__ import annotations
 
@@ -10,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean
-from ..label import CONTRACTS, MERGES, Label, Pattern, parse_pattern
-from ..load.cycles import cycles, shown_cycle
-from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Target, Toolchain, WorkspaceDecl
+from ..errors import Fault, UsageError, did_you_mean
+from ..label import Label, Pattern, parse_pattern
+from ..model import Action, Bundle, Contract, Files, Gate, Merge, Python, Target, WorkspaceDecl
 
-__all__ = ["Graph", "build_graph", "edges_of"]
+__all__ = ["Graph", "edges_of"]
 
 
 def edges_of(target: Target) -> tuple[Label, ...]:
@@ -153,154 +148,3 @@ class Graph:
             [label.short, target.kind, " ".join(dep.short for dep in self.deps(label))] for label, target in self.targets.items()
         ]
         return table(["target", "kind", "needs"], rows)
-
-
-def _place(target: Target, *keys: str) -> Location | None:
-    places = dict(getattr(target, "places", ()))
-    for key in keys:
-        if key in places:
-            found = places[key]
-            return found if isinstance(found, Location) else None
-    return target.at
-
-
-def _merges(contracts: Mapping[str, Contract]) -> list[Merge]:
-    last = [contract for contract in contracts.values() if contract.depends_on_all]
-    merges = []
-    for issue, contract in contracts.items():
-        after = contract.depends_on
-        if contract.depends_on_all:
-            after = (
-                tuple(other for other in contracts if other != issue and not contracts[other].depends_on_all)
-                if len(last) == 1
-                else ()
-            )
-        merges.append(
-            Merge(
-                Label(MERGES, issue),
-                contract.label,
-                tuple(sorted(Label(MERGES, one) for one in after if one in contracts)),
-                contract.at,
-            )
-        )
-    return merges
-
-
-def build_graph(
-    workspace: WorkspaceDecl,
-    targets: Iterable[Target],
-    *,
-    warnings: Iterable[Fault] = (),
-    faults: Iterable[Fault] = (),
-    owners: Mapping[str, str] | None = None,
-    invariants: Mapping[str, str] | None = None,
-    meta_target: str = "",
-) -> Graph:
-    """Join declarations into a graph and close the world.
-
-    Raises:
-        DeclarationError: with `faults` and everything found here.
-    """
-    wrong = list(faults)
-    known: dict[Label, Target] = {}
-    folded: dict[tuple[str, str], Label] = {}
-    contracts: dict[str, Contract] = {}
-    for target in targets:
-        label = target.label
-        twin = folded.setdefault((label.package.casefold(), label.name.casefold()), label)
-        if label in known:
-            first = known[label].at
-            wrong.append(Fault(f"{label.short} is declared twice", target.at, hint=f"the first is at {first}" if first else ""))
-            continue
-        if twin != label:
-            wrong.append(Fault(f"{label} and {twin} differ by case only", target.at, hint="rename one"))
-        known[label] = target
-        if isinstance(target, Contract):
-            contracts[target.issue] = target
-    contracts = dict(sorted(contracts.items()))
-    for contract in contracts.values():
-        for other in contract.depends_on:
-            if other not in contracts:
-                hint = did_you_mean(other, contracts) or "contracts are named by their issue id, as written"
-                wrong.append(
-                    Fault(
-                        f"contract {contract.issue} depends on {other}, which is no contract here",
-                        _place(contract, "nmoe.depends_on"),
-                        hint,
-                    )
-                )
-    last = [contract for contract in contracts.values() if contract.depends_on_all]
-    if len(last) > 1:
-        names = ", ".join(contract.issue for contract in last)
-        for contract in last:
-            wrong.append(
-                Fault(
-                    f"only one contract can land last, and {names} all say depends_on: all",
-                    _place(contract, "nmoe.depends_on"),
-                    "keep one",
-                )
-            )
-    for merge in _merges(contracts):
-        known[merge.label] = merge
-    known = dict(sorted(known.items()))
-    edges = {label: edges_of(target) for label, target in known.items()}
-    # Where the gates could not be read, that is the fault; that every contract misses its gates would only hide it.
-    blind = bool(wrong) and not any(isinstance(target, Gate) for target in known.values())
-    for label, target in known.items():
-        tools = target.toolchains if isinstance(target, (Gate, Action)) else ()
-        for dep in edges[label]:
-            if dep in known or isinstance(target, Merge):
-                continue
-            if blind and dep.gate_id:
-                edges[label] = tuple(one for one in edges[label] if one != dep)
-                continue
-            hint = did_you_mean(dep.short, [one.short for one in known if one.package == dep.package or dep.gate_id])
-            name = f"contract {target.issue}" if isinstance(target, Contract) else label.short
-            wrong.append(
-                Fault(
-                    f"{name} needs {dep.short}, and there is no such target",
-                    _place(target, *(["toolchains"] if dep in tools else []), "deps", "gates.required"),
-                    hint,
-                )
-            )
-            edges[label] = tuple(one for one in edges[label] if one != dep)
-        if isinstance(target, (Files, Python, Action, Gate)):
-            for dep in target.deps:
-                if dep in known and not isinstance(known[dep], (Files, Python, Action)):
-                    wrong.append(
-                        Fault(
-                            f"{label.short} depends on {dep.short}, a {known[dep].kind}",
-                            _place(target, "deps"),
-                            "deps are files, python or action targets",
-                        )
-                    )
-        for dep in tools:
-            if dep in known and not isinstance(known[dep], Toolchain):
-                wrong.append(
-                    Fault(
-                        f"{label.short} wants {dep.short} as a toolchain, and that is a {known[dep].kind}",
-                        _place(target, "toolchains"),
-                        "declare [toolchain.NAME] in a BUILD.toml",
-                    )
-                )
-        if isinstance(target, Gate) and target.compare_gate:
-            other_gate = known.get(Label.of_gate(target.compare_gate))
-            if isinstance(other_gate, Gate) and other_gate.gate_kind != "command":
-                wrong.append(
-                    Fault(f"{label.short} compares {target.compare_gate}, which runs nothing", _place(target, "compare_gate"))
-                )
-    for cycle in cycles(edges):
-        what = "contracts wait for each other" if cycle[0].package == MERGES else "targets need each other in a cycle"
-        contract_label = Label(CONTRACTS, cycle[0].name)
-        target = known.get(contract_label, known[cycle[0]]) if cycle[0].package == MERGES else known[cycle[0]]
-        wrong.append(
-            Fault(
-                f"{what}: {shown_cycle([one.name if one.package == MERGES else one.short for one in cycle])}",
-                _place(target, "nmoe.depends_on", "deps"),
-                "take one edge out",
-            )
-        )
-    errors = [fault for fault in wrong if fault.level == "error"]
-    if errors:
-        raise DeclarationError(sorted(errors, key=lambda fault: (fault.at or Location("~"), fault.what)))
-    return Graph(workspace, known, tuple(warnings), owners or {}, invariants or {}, meta_target)
