@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -53,6 +54,32 @@ class Wishes:
     objective: str = "gpu"
     runners: int = 1
     max_batch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Arranged:
+    """What can land: in batches, with the trees before and after each landing; and by what was weighed."""
+
+    candidates: Mapping[str, Candidate]
+    batches: Sequence[Sequence[str]]
+    trees: Mapping[str, tuple[str, str]]
+    planned: Planned | None  # None where nothing was weighed
+
+    @property
+    def order(self) -> list[str]:
+        return [issue for batch in self.batches for issue in batch]
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Gates that some contract requires."""
+        return frozenset[str]().union(*(one.requires for one in self.candidates.values()))
+
+    def risk(self, issue: str) -> float:
+        return self.candidates[issue].risk if issue in self.candidates else 0.0
+
+    def chance(self, issue: str) -> float:
+        """That it passes; 0 where nobody knows."""
+        return round(1 - self.risk(issue), 4) if issue in self.candidates else 0.0
 
 
 class MergePlanner:
@@ -212,108 +239,93 @@ class MergePlanner:
         stuck: Mapping[str, list[str]],
         landed: set[str],
     ) -> MergePlan:
+        arranged = self._arranged(stack, ready)
         facts, hotspots = stack.facts, shared_hotspots(contracts)
-        table = self._gates.at(self.base_tree) if ready else None
-        planned = None
-        candidates: dict[str, Candidate] = {}
-        if ready and table is not None:
-            touched = {issue: self._touched(issue, facts[issue]) & table.keys() for issue in ready}
-            needed = {issue: frozenset(self._gates.required(self._contracts[issue], table)) for issue in ready}
-            self._class_risk = self._learned(ready, facts, needed)
-            for issue in ready:
-                contract, one = self._contracts[issue], facts[issue]
-                candidates[issue] = Candidate(
-                    issue,
-                    self._risk(contract, one, needed[issue]),
-                    needed[issue],
-                    touched[issue],
-                    frozenset(self._needs(contract)) & frozenset(ready),
-                    self._alone_in_a_batch(contract, one),
-                )
-            planned = self._planned(
-                list(candidates.values()), self._gates.prices(table), frozenset(self._proofs(table, ready, stack, touched))
-            )
-        batches = [list(batch) for batch in planned.batches] if planned else [[issue] for issue in ready]
-        trees = stack.chain([issue for batch in batches for issue in batch])
-        if trees is None:  # clean in one order and not in another: rare, and then the order that was tried counts
-            batches = [[issue] for issue in ready]
-            trees = stack.chain(ready) or {}
-            planned = None
         steps: dict[str, Step] = {}
         made: list[Batch] = []
-        wanted = frozenset[str]().union(*(one.requires for one in candidates.values()))
-        for number, batch in enumerate(batches, 1):
-            to_run: set[str] = set()
-            for issue in batch:
-                before, after = trees[issue]
-                contract = self._contracts[issue]
-                step = self._make.make(
-                    contract, facts[issue], self._needs(contract), Status.READY, hotspots[issue], before, after, wanted
-                )
-                to_run |= {gate.label for gate in step.gates if gate.required or (gate.invalidated and gate.label in wanted)}
-                chance = round(1 - candidates[issue].risk, 4) if issue in candidates else 0.0
-                steps[issue] = replace(step, batch=number, chance=chance, reason=reason(issue, batch, candidates, step))
-            tip = trees[batch[-1]][1]
-            here = self._gates.at(tip) or {}
-            run = tuple(sorted(label for label in to_run if label in here and not self._gates.proven(here[label])))
-            cost = planned.batch_costs[number - 1] if planned else (0.0, 0.0)
-            risk = 1.0
-            for issue in batch if run else ():
-                risk *= 1 - (candidates[issue].risk if issue in candidates else 0.0)
-            made.append(Batch(tuple(batch), tip, run, cost[0], cost[1], round(risk, 4)))
-        last = trees[batches[-1][-1]][1] if batches else self.base_tree
+        for batch in arranged.batches:
+            rows = [self._landing(issue, facts[issue], hotspots[issue], arranged) for issue in batch]
+            made.append(self._batch(len(made), batch, rows, arranged))
+            for issue, row in zip(batch, rows, strict=True):
+                why = reason(issue, batch, arranged.candidates, row)
+                steps[issue] = replace(row, batch=len(made), chance=arranged.chance(issue), reason=why)
+        tip = made[-1].tree if made else self.base_tree
         for contract in contracts:
             issue = contract.issue
-            if issue in steps:
-                continue
-            status, notes = Status.LANDED, list[str]()
-            if issue in landed:
-                pass
-            elif issue not in facts:
-                status = Status.NO_BRANCH
-                notes = [f"waits for {', '.join(stuck[issue])}"] if stuck.get(issue) else []
-            elif issue in conflicts:
-                status = Status.CONFLICT
-            else:
-                status = Status.BLOCKED
-                waits = stuck[issue]
-                absent = [one for one in waits if one not in facts]
-                notes = [f"waits for {', '.join(waits)}"]
-                if absent:
-                    notes.append(f"no branch yet: {', '.join(absent)}")
-            needs = self._needs(contract)
-            steps[issue] = self._make.make(
-                contract, facts.get(issue), needs, status, hotspots[issue], last, "", wanted, conflicts.get(issue, ()), notes
-            )
-        order = [issue for issue in self._order if issue in landed]
-        order += [issue for batch in batches for issue in batch]
-        placed = set(order)
-        order += [issue for issue in self._order if issue not in placed]
-        totals = Totals()
-        if planned:
-            totals = Totals(
-                planned.gpu_minutes,
-                planned.minutes,
-                planned.one_by_one,
-                planned.fifo,
-                planned.bound_gpu_minutes,
-                round(planned.gap, 4),
-                planned.exact,
-                self._wishes.objective,
-                self._wishes.runners,
-            )
-        back = tuple(
-            HandBack(
-                issue,
-                tuple(name for one in conflicts[issue] for name in one.against),
-                tuple(sorted({path for one in conflicts[issue] for path in one.files})),
-                tuple(sorted({who for one in conflicts[issue] for who in one.owners})),
-            )
-            for issue in order
-            if issue in conflicts and steps[issue].status == Status.CONFLICT
+            if issue not in steps:
+                status, notes = _waiting(issue, facts, conflicts, stuck, landed)
+                needs, against = self._needs(contract), conflicts.get(issue, ())
+                steps[issue] = self._make.make(
+                    contract, facts.get(issue), needs, status, hotspots[issue], tip, "", arranged.wanted, against, notes
+                )
+        first = [*(issue for issue in self._order if issue in landed), *arranged.order]
+        order = [*first, *(issue for issue in self._order if issue not in set(first))]
+        back = tuple(HandBack.of(issue, conflicts[issue]) for issue in order if steps[issue].status == Status.CONFLICT)
+        rows_in_order = tuple(steps[issue] for issue in order)
+        totals = self._totals(arranged.planned)
+        return MergePlan(self.base, self.base_ref, self.base_tree, rows_in_order, tuple(self._notes), tuple(made), totals, back)
+
+    def _arranged(self, stack: Stack, ready: Sequence[str]) -> _Arranged:
+        """What can land, in batches: as cheaply as is known, or one by one where nothing can be weighed."""
+        table = self._gates.at(self.base_tree) if ready else None
+        candidates: dict[str, Candidate] = {}
+        planned = None
+        if table is not None:
+            touched = {issue: self._touched(issue, stack.facts[issue]) & table.keys() for issue in ready}
+            candidates = self._candidates(stack, ready, table, touched)
+            proofs = frozenset(self._proofs(table, ready, stack, touched))
+            planned = self._planned(list(candidates.values()), self._gates.prices(table), proofs)
+        one_by_one = tuple((issue,) for issue in ready)
+        batches = planned.batches if planned else one_by_one
+        trees = stack.chain([issue for batch in batches for issue in batch])
+        if trees is None:  # clean in one order and not in another: rare, and then the order that was tried counts
+            return _Arranged(candidates, one_by_one, stack.chain(ready) or {}, None)
+        return _Arranged(candidates, batches, trees, planned)
+
+    def _candidates(
+        self, stack: Stack, ready: Sequence[str], table: Table, touched: Mapping[str, frozenset[str]]
+    ) -> dict[str, Candidate]:
+        needed = {issue: frozenset(self._gates.required(self._contracts[issue], table)) for issue in ready}
+        self._class_risk = self._learned(ready, stack.facts, needed)
+        found = {}
+        for issue in ready:
+            contract, one = self._contracts[issue], stack.facts[issue]
+            risk = self._risk(contract, one, needed[issue])
+            after = frozenset(self._needs(contract)) & frozenset(ready)
+            found[issue] = Candidate(issue, risk, needed[issue], touched[issue], after, self._alone_in_a_batch(contract, one))
+        return found
+
+    def _landing(self, issue: str, one: Facts, hotspots: Mapping[str, Sequence[str]], arranged: _Arranged) -> Step:
+        """The step of a contract that can land, at its trees."""
+        contract = self._contracts[issue]
+        before, after = arranged.trees[issue]
+        return self._make.make(contract, one, self._needs(contract), Status.READY, hotspots, before, after, arranged.wanted)
+
+    def _batch(self, at: int, batch: Sequence[str], steps: Iterable[Step], arranged: _Arranged) -> Batch:
+        """What a batch must run at its last tree, and the chance that all of it passes."""
+        tip = arranged.trees[batch[-1]][1]
+        here = self._gates.at(tip) or {}
+        states = [gate for step in steps for gate in step.gates]
+        to_run = {gate.label for gate in states if gate.required or (gate.invalidated and gate.label in arranged.wanted)}
+        run = tuple(sorted(label for label in to_run if label in here and not self._gates.proven(here[label])))
+        minutes = arranged.planned.batch_costs[at] if arranged.planned else (0.0, 0.0)
+        chance = math.prod(1 - arranged.risk(issue) for issue in batch) if run else 1.0
+        return Batch(tuple(batch), tip, run, *minutes, round(chance, 4))
+
+    def _totals(self, planned: Planned | None) -> Totals:
+        if planned is None:
+            return Totals()
+        return Totals(
+            planned.gpu_minutes,
+            planned.minutes,
+            planned.one_by_one,
+            planned.fifo,
+            planned.bound_gpu_minutes,
+            round(planned.gap, 4),
+            planned.exact,
+            self._wishes.objective,
+            self._wishes.runners,
         )
-        rows = tuple(steps[issue] for issue in order)
-        return MergePlan(self.base, self.base_ref, self.base_tree, rows, tuple(self._notes), tuple(made), totals, back)
 
     def _planned(
         self, candidates: list[Candidate], prices: dict[str, GatePrice], proven: frozenset[tuple[str, frozenset[str]]]
@@ -414,6 +426,26 @@ class MergePlanner:
                 result.verdict in (Verdict.INFRA_ERROR, Verdict.TIMED_OUT, Verdict.CANCELLED) for result in results
             )
         return Seen(passed, failures, infrastructure)
+
+
+def _waiting(
+    issue: str,
+    facts: Mapping[str, Facts],
+    conflicts: Mapping[str, tuple[Conflict, ...]],
+    stuck: Mapping[str, list[str]],
+    landed: set[str],
+) -> tuple[str, list[str]]:
+    """The status of a contract that does not land now, and what it waits for in words."""
+    if issue in landed:
+        return Status.LANDED, []
+    waits = stuck.get(issue, [])
+    said = [f"waits for {', '.join(waits)}"] if waits else []
+    if issue not in facts:
+        return Status.NO_BRANCH, said
+    if issue in conflicts:
+        return Status.CONFLICT, []
+    absent = [one for one in waits if one not in facts]
+    return Status.BLOCKED, said + ([f"no branch yet: {', '.join(absent)}"] if absent else [])
 
 
 def _optimiser() -> str:

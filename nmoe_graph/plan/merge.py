@@ -252,6 +252,14 @@ class HandBack:
     files: tuple[str, ...]
     owners: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, contract: str, conflicts: Iterable[Conflict]) -> HandBack:
+        """The one for all conflicts of a contract."""
+        rows = list(conflicts)
+        onto = tuple(name for one in rows for name in one.against)
+        files = {path for one in rows for path in one.files}
+        return cls(contract, onto, tuple(sorted(files)), tuple(sorted({who for one in rows for who in one.owners})))
+
     def to_dict(self) -> dict[str, Any]:
         return {"contract": self.contract, "onto": list(self.onto), "files": list(self.files), "owners": list(self.owners)}
 
