@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nmoe_graph import Workspace
 from nmoe_graph.inputs.command import read_command
-from nmoe_graph.inputs.gather import Form, Inputs, Reason
 from nmoe_graph.inputs.imports import import_facts
+from nmoe_graph.inputs.input import Form, Inputs, Reason
 from nmoe_graph.label import parse_label
 from nmoe_graph.plan.affected import way_to
 

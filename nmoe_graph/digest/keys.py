@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ..inputs.gather import Inputs
+from ..inputs.input import Inputs
 from ..label import Label
 from ..model import PERF_ROUNDS, Action, Contract, Files, Gate, Merge, PerfBudget, Python, Toolchain
 from .encoding import digest

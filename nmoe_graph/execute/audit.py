@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..answers import AuditFinding, AuditReport, GateAudit
 from ..digest.analysis import Analysis
-from ..inputs.gather import Reason
+from ..inputs.input import Reason
 from ..label import Label
 from ..load.globs import Glob
 from ..model import Contract, Gate, InputFile, Job, Verdict

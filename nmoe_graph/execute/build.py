@@ -16,7 +16,7 @@ from ..answers import BuildReport, GateOutcome
 from ..digest.analysis import Analysis
 from ..errors import Fault, HostError, SnapshotError
 from ..git.objects import GITLINK, TREE
-from ..inputs.gather import Form, Input
+from ..inputs.input import Form, Input
 from ..label import Label
 from ..model import Action, Gate, InputFile, Job, Result, Verdict
 from ..store.local import Store

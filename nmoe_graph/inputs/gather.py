@@ -5,168 +5,28 @@ Order of evidence: what is declared, what is inferred from the command, and wher
 
 from __future__ import annotations
 
-import enum
 import posixpath
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from ..git.objects import GITLINK, LINK, TREE
+from ..git.objects import LINK, TREE
 from ..git.snapshot import Snapshot, Trace, Watched
 from ..label import Label
 from ..load.globs import Glob
 from ..model import Action, Files, Gate, Python, Toolchain
 from .closure import BELOW, Closure, Start, World, close_over
+from .collection import Collection
 from .command import Program, Reads, read_command
 from .files import FileReader
 from .imports import Fact
+from .input import Form, Input, Inputs, Reason
 from .names import PYTEST
 from .project import Project
 from .pytestini import NAMES as SETTINGS
 from .pytestini import options_in, read_settings
 
-__all__ = ["Form", "Gatherer", "Input", "Inputs", "Reason"]
-
-
-class Form(enum.StrEnum):
-    """What of an input counts."""
-
-    BYTES = "bytes"  # git's blob id
-    MEANING = "meaning"  # the syntax tree, or the data
-    TREE = "tree"  # a whole folder, by git's tree id
-    GITLINK = "gitlink"  # a submodule, by its commit
-    OUTPUT = "output"  # a file that an action makes, by that action's key
-
-
-class Reason(enum.StrEnum):
-    """Why something is an input.  The same words everywhere."""
-
-    DECLARED = "declared in inputs"
-    REQUIRED = "named in requires_files"
-    DEPENDENCY = "through deps"
-    NAMED = "named by the command"
-    IMPORTED = "imported"
-    WIDENED = "reached by a dynamic import"
-    OPENED = "opened by a path relative to a module"
-    BELOW = "below a folder that is read by names known only at run time"
-    WHOLE_TREE = "the whole tree counts"
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One thing that is read.  Equality is by content and place; the reason is luggage."""
-
-    path: str
-    mode: int
-    form: Form
-    digest: str
-    reason: Reason = field(default=Reason.DECLARED, compare=False)
-    via: tuple[str, ...] = field(default=(), compare=False)  # the labels that lead here, the target's own dependency first
-    parent: str = field(default="", compare=False)  # the input that needs this one; the way to it goes on there
-
-    def row(self) -> list[Any]:
-        """The line of a manifest: what enters a digest (place, mode, form, content), and then the luggage."""
-        return [self.path, self.mode, self.form.value, self.digest, self.reason.value, list(self.via), self.parent]
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Everything that a target reads, by path."""
-
-    items: tuple[Input, ...] = ()
-    problems: tuple[str, ...] = ()  # why the gate fails without being run
-    whole_tree: str = ""  # why everything counts; empty where it does not
-    warnings: tuple[str, ...] = ()
-    own_modules: tuple[str, ...] = ()
-    toolchains: tuple[Toolchain, ...] = ()
-    locks: tuple[tuple[str, str], ...] = ()  # lock file -> blob id
-    search: tuple[tuple[str, ...], bool, str] | None = None  # see `growth`; None where more than one program is followed
-
-    def by_path(self) -> dict[str, Input]:
-        return {item.path: item for item in self.items}
-
-
-class _Collection:
-    """Inputs as they come in.  Bytes beat meaning only where a reader of bytes asks for the same file."""
-
-    def __init__(self, snapshot: Snapshot, reader: FileReader) -> None:
-        self.snapshot, self.reader = snapshot, reader
-        self.found: dict[str, tuple[int, str, bool, Reason, tuple[str, ...], str]] = {}
-        self.outputs: dict[str, Input] = {}
-        self.meaning: set[str] = set()
-        self.unbounded = ""  # why everything counts, where a dependency says so
-        self.searches: list[tuple[tuple[str, ...], bool, str] | None] = []  # of each program that is followed
-
-    def leaf(
-        self, path: str, mode: int, blob: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, parent: str = ""
-    ) -> None:
-        before = self.found.get(path)
-        if before is None:
-            self.found[path] = (mode, blob, exact, reason, via, parent)
-        elif exact and not before[2]:
-            self.found[path] = (mode, blob, True, *before[3:])
-        if mode == LINK and before is None:
-            target = self.snapshot.follow(path)
-            if target:
-                self.path(target, reason, exact=exact, parent=path)
-
-    def path(self, path: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, parent: str = "") -> bool:
-        """Add a file, or everything below a folder; False where there is nothing."""
-        entry = self.snapshot.entry(path)
-        if entry is None:
-            return False
-        for leaf, mode, blob in self.snapshot.walk(path):
-            self.leaf(leaf, mode, blob, reason, via, exact, parent)
-        return True
-
-    def glob(
-        self, pattern: str, base: str, reason: Reason, via: tuple[str, ...] = (), exact: bool = False, exclude: Iterable[Glob] = ()
-    ) -> bool:
-        """Add what a pattern below `base` matches; a literal that names a folder stands for all of it."""
-        glob = Glob(pattern.rstrip("/") if pattern != "/" else pattern)
-        prefix = f"{base}/" if base else ""
-        hit = False
-        start = (
-            posixpath.join(base, pattern.rstrip("/")) if glob.is_literal else posixpath.join(base, glob.literal_prefix).rstrip("/")
-        )
-        pending = [start]
-        while pending:
-            folder = pending.pop()
-            entry = self.snapshot.entry(folder)
-            if entry is None:
-                continue
-            names = self.snapshot.names(folder) if entry[0] == TREE else None
-            rows = (
-                [(folder, *entry)] if names is None else [(f"{folder}/{name}" if folder else name, *names[name]) for name in names]
-            )
-            for path, mode, blob in rows:
-                inner = path[len(prefix) :]
-                if mode == TREE:
-                    if glob.is_literal or glob.may_match_below(inner):
-                        pending.append(path)
-                elif (glob.is_literal or glob.matches(inner)) and not any(one.matches(inner) for one in exclude):
-                    self.leaf(path, mode, blob, reason, via, exact)
-                    hit = True
-        return hit
-
-    def items(self, data_by_meaning: bool, all_exact: bool) -> tuple[Input, ...]:
-        done = dict(self.outputs)
-        for path, (mode, blob, exact, reason, via, parent) in self.found.items():
-            form, digest = Form.BYTES, blob
-            if mode == GITLINK:
-                form = Form.GITLINK
-            elif (
-                mode != LINK
-                and not exact
-                and not all_exact
-                and (path in self.meaning or (data_by_meaning and path.endswith((".toml", ".json"))))
-            ):
-                meaning = self.reader.meaning(path, blob)
-                if meaning:
-                    form, digest = Form.MEANING, meaning
-            done[path] = Input(path, mode, form, digest, reason, via, parent)
-        return tuple(done[path] for path in sorted(done))
+__all__ = ["Gatherer"]
 
 
 class Gatherer:
@@ -223,7 +83,7 @@ class Gatherer:
             facts = self._reader.facts_in(program.what)
         return Start(roots, modules, scripts, facts, _startup(program), (), program.cwd, program.how == "module")
 
-    def _take(self, into: _Collection, closure: Closure, reason: Reason = Reason.IMPORTED) -> None:
+    def _take(self, into: Collection, closure: Closure, reason: Reason = Reason.IMPORTED) -> None:
         widened = tuple(sorted(closure.widened))
         for path in closure.via:
             entry = self._snapshot.entry(path)
@@ -239,7 +99,7 @@ class Gatherer:
                 into.meaning.add(path)
             into.leaf(path, *entry, why, parent=closure.via[path], exact=how is not None)
 
-    def _dependency(self, into: _Collection, labels: Iterable[Label]) -> None:
+    def _dependency(self, into: Collection, labels: Iterable[Label]) -> None:
         seen: set[Label] = set()
         pending: list[tuple[Label, tuple[str, ...]]] = [(label, (str(label),)) for label in labels]
         while pending:
@@ -274,7 +134,7 @@ class Gatherer:
             if isinstance(target, (Files, Python)):
                 pending += [(dep, (*via, str(dep))) for dep in target.deps]
 
-    def _pytest(self, into: _Collection, program: Program, env: Mapping[str, str]) -> Closure | str:
+    def _pytest(self, into: Collection, program: Program, env: Mapping[str, str]) -> Closure | str:
         """Test paths, their conftest chain, the configuration, plugins, and what all of these import; or why nobody can tell."""
         options = options_in(env)
         chain = dict.fromkeys(_upwards([program.cwd, *program.paths]))
@@ -352,27 +212,25 @@ class Gatherer:
 
     def gate(self, gate: Gate) -> Inputs:
         """What a gate of kind `command` reads."""
-        into = _Collection(self._snapshot, self._reader)
+        into = Collection(self._snapshot, self._reader)
         declared = gate.inputs is not None or bool(gate.deps) or bool(gate.requires_files)
-        problems: list[str] = []
-        warnings: list[str] = []
         for pattern in gate.inputs or ():
             if not into.glob(pattern, "", Reason.DECLARED):
-                warnings.append(f"inputs: {pattern} matches nothing")
+                into.warnings.append(f"inputs: {pattern} matches nothing")
         for path in gate.requires_files:
             into.path(path, Reason.REQUIRED)
         self._dependency(into, gate.deps)
         reads = self._read(into, gate.cmd, dict(gate.env)) if gate.infer else Reads()
-        return self._finish(into, reads, dict(gate.env), gate.exact, declared, problems, warnings)
+        return self._finish(into, reads, dict(gate.env), gate.exact, declared)
 
     def action(self, action: Action) -> Inputs:
         """What an action reads."""
-        into = _Collection(self._snapshot, self._reader)
+        into = Collection(self._snapshot, self._reader)
         self._dependency(into, action.deps)
         reads = self._read(into, action.cmd, dict(action.env))
-        return self._finish(into, reads, dict(action.env), action.exact, bool(action.deps), [], [])
+        return self._finish(into, reads, dict(action.env), action.exact, bool(action.deps))
 
-    def _read(self, into: _Collection, cmd: str, env: Mapping[str, str]) -> Reads:
+    def _read(self, into: Collection, cmd: str, env: Mapping[str, str]) -> Reads:
         """What a command line says; command words that the workspace declares itself are known."""
         reads = read_command(cmd, env)
         if reads.strange:
@@ -388,7 +246,7 @@ class Gatherer:
 
     def leaves(self, target: Files | Python) -> Inputs:
         """What a `files` or `python` target stands for, its deps included."""
-        into = _Collection(self._snapshot, self._reader)
+        into = Collection(self._snapshot, self._reader)
         self._dependency(into, [target.label])
         return Inputs(into.items(data_by_meaning=False, all_exact=target.exact))
 
@@ -396,90 +254,89 @@ class Gatherer:
         self._snapshot.names("")
         return self._snapshot.tree
 
-    def _finish(
-        self,
-        into: _Collection,
-        reads: Reads,
-        env: Mapping[str, str],
-        exact: bool,
-        declared: bool,
-        problems: list[str],
-        warnings: list[str],
-    ) -> Inputs:
-        anything = into.unbounded
-        outputs = frozenset(into.outputs)
-        own = set()
+    def _finish(self, into: Collection, reads: Reads, env: Mapping[str, str], exact: bool, declared: bool) -> Inputs:
+        """Everything that the command reads, and the list of it all."""
         for program in reads.programs:
             if program.how == "compileall":
-                self._take(into, close_over(self._world, Start(program.roots, optional=_startup(program))))
-                into.searches.append(None)
-                for path in program.paths:
-                    found = [row for row in self._snapshot.walk(path) if row[0].endswith(".py")]
-                    for leaf, mode, blob in found:
-                        into.meaning.add(leaf)
-                        into.leaf(leaf, mode, blob, Reason.NAMED)
-                    if not found:
-                        problems.append(f"{path or '.'} is named by the command and holds no Python file")
-                continue
-            for root in program.roots:
-                if self._snapshot.is_file(root):
-                    into.path(root, Reason.NAMED, exact=True)  # an archive on the search path
-            if program.how == "pytest":
-                tested = self._pytest(into, program, {**env, **dict(program.env)})
-                if isinstance(tested, str):
-                    reads.give_up(tested)
-                    continue
-                own |= tested.unresolved & self._own_names
-                anything = anything or tested.anything
-                continue
-            closure = self._closure(program, outputs)
-            if program.how == "module" and not closure.via and program.what.partition(".")[0] in closure.unresolved:
-                if program.what.partition(".")[0] in self._own_names:
-                    problems.append(f"{program.what} is named by the command and is not in the workspace")
-                reads.give_up(f"{program.what} is no module of the workspace and may read anything")
-                continue
-            if program.how == "module":
-                expected = program.what.replace(".", "/")
-                if not any(
-                    path.endswith((f"{expected}.py", f"{expected}/__main__.py", f"{expected}/__init__.py"))
-                    or posixpath.basename(path).startswith(f"{posixpath.basename(expected)}.")
-                    for path in (*closure.via, *closure.outputs)
-                ):
-                    warnings.append(f"the command names module {program.what}, which the workspace lacks")
-            own |= closure.unresolved & self._own_names
-            anything = anything or closure.anything
-            self._take(into, closure)
-            into.searches.append(_search(closure, program.cwd))
-        exact_reader = bool(reads.exact_words) or bool(reads.not_understood)
-        for path in reads.words:
-            into.path(path, Reason.NAMED, exact=path.endswith((".py", ".pyi")))
-        for path in reads.exact_words:
-            into.path(path, Reason.NAMED, exact=True)
-        for path in reads.must_exist:
-            if self._snapshot.entry(path) is None and path not in into.outputs:
-                problem = f"{path} is named by the command and does not exist"
-                if problem not in problems and not any(one.startswith(f"{path} is named") for one in problems):
-                    problems.append(problem)
-        outputs_below = list(into.outputs)
-        problems = [one for one in problems if not any(path.startswith(one.split(" is named")[0] + "/") for path in outputs_below)]
-        whole = ""
-        if anything:
-            whole = anything
-        elif reads.not_understood and not declared:
-            whole = reads.not_understood
-        if whole:
-            # Any program may read any byte: one item, git's own digest of everything.
-            items = (
-                Input("", TREE, Form.TREE, self._whole(), Reason.WHOLE_TREE),
-                *(into.outputs[path] for path in sorted(into.outputs)),
-            )
+                self._compileall(into, program)
+            else:
+                self._program(into, reads, program, env)
+        self._words(into, reads)
+        outputs = tuple(into.outputs[path] for path in sorted(into.outputs))
+        whole = into.unbounded or ("" if declared else reads.not_understood)
+        if whole:  # any program may read any byte: one item, git's own digest of everything
+            items: tuple[Input, ...] = (Input("", TREE, Form.TREE, self._whole(), Reason.WHOLE_TREE), *outputs)
         else:
+            exact_reader = bool(reads.exact_words) or bool(reads.not_understood)
             if exact_reader:
                 into.meaning.clear()
             items = into.items(data_by_meaning=bool(reads.programs) and not exact_reader, all_exact=exact)
         alone = len(into.searches) == 1 and not whole and not outputs and all(item.mode != LINK for item in items)
         search = into.searches[0] if alone else None
-        return Inputs(items, tuple(problems), whole, tuple(warnings), tuple(sorted(own)), search=search)
+        return Inputs(items, tuple(into.problems), whole, tuple(into.warnings), tuple(sorted(into.own)), search=search)
+
+    def _compileall(self, into: Collection, program: Program) -> None:
+        self._take(into, close_over(self._world, Start(program.roots, optional=_startup(program))))
+        into.searches.append(None)
+        for path in program.paths:
+            found = [row for row in self._snapshot.walk(path) if row[0].endswith(".py")]
+            for leaf, mode, blob in found:
+                into.meaning.add(leaf)
+                into.leaf(leaf, mode, blob, Reason.NAMED)
+            if not found:
+                into.problems.append(f"{path or '.'} is named by the command and holds no Python file")
+
+    def _program(self, into: Collection, reads: Reads, program: Program, env: Mapping[str, str]) -> None:
+        """A program with all that it imports and opens; or why nobody can tell, said in `reads`."""
+        for root in program.roots:
+            if self._snapshot.is_file(root):
+                into.path(root, Reason.NAMED, exact=True)  # an archive on the search path
+        if program.how == "pytest":
+            tested = self._pytest(into, program, {**env, **dict(program.env)})
+            if isinstance(tested, str):
+                reads.give_up(tested)
+                return
+            closure = tested
+        else:
+            closure = self._closure(program, frozenset(into.outputs))
+            if program.how == "module" and not self._is_here(into, reads, program.what, closure):
+                return
+            self._take(into, closure)
+            into.searches.append(_search(closure, program.cwd))
+        into.own |= closure.unresolved & self._own_names
+        into.unbounded = into.unbounded or closure.anything
+
+    def _is_here(self, into: Collection, reads: Reads, dotted: str, closure: Closure) -> bool:
+        """Whether a module that a command runs is one of the workspace, as far as its package; what is missing is said."""
+        top = dotted.partition(".")[0]
+        if not closure.via and top in closure.unresolved:
+            if top in self._own_names:
+                into.problems.append(f"{dotted} is named by the command and is not in the workspace")
+            reads.give_up(f"{dotted} is no module of the workspace and may read anything")
+            return False
+        expected = dotted.replace(".", "/")
+        ends = (f"{expected}.py", f"{expected}/__main__.py", f"{expected}/__init__.py")
+        native = f"{posixpath.basename(expected)}."
+        if not any(path.endswith(ends) or posixpath.basename(path).startswith(native) for path in (*closure.via, *closure.outputs)):
+            into.warnings.append(f"the command names module {dotted}, which the workspace lacks")
+        return True
+
+    def _words(self, into: Collection, reads: Reads) -> None:
+        """Paths among the words of the command; below what an action makes, nothing can be missed."""
+        for path in reads.words:
+            into.path(path, Reason.NAMED, exact=path.endswith((".py", ".pyi")))
+        for path in reads.exact_words:
+            into.path(path, Reason.NAMED, exact=True)
+        for path in reads.must_exist:
+            known = self._snapshot.entry(path) is not None or path in into.outputs
+            if not known and not any(one.startswith(f"{path} is named") for one in into.problems):
+                into.problems.append(f"{path} is named by the command and does not exist")
+        into.problems = [one for one in into.problems if not _made(one.split(" is named")[0], into.outputs)]
+
+
+def _made(folder: str, outputs: Iterable[str]) -> bool:
+    """Whether an action makes something below a folder."""
+    return any(path.startswith(f"{folder}/") for path in outputs)
 
 
 def _search(closure: Closure, cwd: str) -> tuple[tuple[str, ...], bool, str] | None:
