@@ -19,7 +19,7 @@ ROOMS = [
     ["saferules", "seen"],
     ["safe"],
     ["errors"],
-    ["label", "markup", "excerpt", "metrics"],
+    ["label", "markup", "excerpt", "metrics", "locks"],
     ["markdown"],
     ["result"],
     ["model"],

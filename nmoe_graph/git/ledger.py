@@ -15,16 +15,16 @@ printable line.  What an envelope proves is for its signature and for policy to 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from ..errors import HostError, SnapshotError, printable
+from ..locks import held
 from .objects import EMPTY_TREE, TREE, Entry, Objects
 from .program import disk_trouble, run_git
 from .refs import LEDGER_REF, NOTES_REF, read_ref
@@ -112,20 +112,9 @@ class Ledger:
         if text:
             self._git(["update-ref", "-m", "nmoe-graph", "--stdin"], stdin=text.encode())
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """No other process of this clone changes the ledger meanwhile."""
-        try:
-            folder = self._repository.state_dir / "locks"
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder / "ledger", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise HostError(f"the ledger cannot be locked: {error.strerror}") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return held(self._repository.state_dir / "locks/ledger", "the ledger cannot be locked")
 
     # -- reading ---------------------------------------------------------------------------------------------------------------
 

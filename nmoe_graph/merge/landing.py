@@ -9,11 +9,10 @@ nothing happened and begins anew.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ..errors import HostError, SnapshotError, UsageError, printable
 from ..git.program import run_git
 from ..git.snapshot import Snapshot
 from ..git.writing import write_tree
+from ..locks import held
 from ..plan.merge import MergePlan, Status, Step
 from .commit import landing_commit
 from .planner import CONTROL_PLANE, MergePlanner
@@ -232,20 +232,10 @@ class Lander:
 
     # -- killed, and begun again -----------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One landing at a time on this machine; the kernel gives the lock back when a process dies."""
-        folder = self._repository.state_dir / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "landing", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise HostError("another landing is under way in this repository", hint="wait for it to end") from None
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        """One landing at a time on this machine."""
+        busy = "another landing is under way in this repository"
+        return held(self._repository.state_dir / "locks/landing", "landings cannot be told apart", busy)
 
     def _write_journal(self, data: dict[str, Any]) -> None:
         scratch = self._journal.with_suffix(".tmp")

@@ -6,16 +6,15 @@ by its name among GitHub's runs before anything else is done.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import HostError
+from ..locks import held
 
 __all__ = ["Journal", "Row"]
 
@@ -34,23 +33,13 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    @contextmanager
-    def alone(self, stem: str) -> Iterator[None]:
+    def alone(self, stem: str) -> AbstractContextManager[None]:
         """No other process of this machine dispatches the same work meanwhile; the kernel ends it with the process.
 
         Raises:
             HostError: the folder cannot be written.
         """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._folder / f"{stem}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise HostError(f"the journal of dispatches cannot be kept: {error.strerror}") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return held(self._folder / f"{stem}.lock", "the journal of dispatches cannot be kept")
 
     def read(self, name: str) -> Row | None:
         """The row of a dispatch; None where there is none that can be read."""
