@@ -70,7 +70,7 @@ def _since(workspace: Asked, since: str | None, at: str | None, tip: str | None)
         since = workspace.base_ref(at)
         if since is None:
             what = f"none of the base refs exists here: {', '.join(listed)}" if listed else "[workspace] declares no base"
-            raise SnapshotError(what, hint="git fetch origin, or say --since REF")
+            raise SnapshotError(what, hint=workspace.repository.base_hint("--since"))
     return since, workspace.repository.merge_base(workspace.repository.resolve(since), tip or workspace.repository.resolve("HEAD"))
 
 
