@@ -66,6 +66,9 @@ class Workspace:
         """
         return cls(Repository.open(Path(where)))
 
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
     @property
     def root(self) -> Path:
         return self.repository.root
@@ -130,7 +133,7 @@ class Workspace:
 
     # -- questions -------------------------------------------------------------------------------------------------------------
 
-    def affected(self, since: str | None = None, at: str | None = None, kinds: Iterable[str] = ("gate",)) -> AffectedReport:
+    def affected(self, since: str | None = None, at: str | None = None, kinds: Iterable[str] | str = ("gate",)) -> AffectedReport:
         """The targets whose digest differs between the merge base with `since` and `at` (default: the work tree).
 
         Raises:
@@ -171,6 +174,7 @@ class Workspace:
         events: Events | None = None,
         trusted: str | None = None,
         executor: str | None = None,
+        onto: str | None = None,
     ) -> BuildReport:
         """Prove gates: what is proven is taken from the store, the rest runs here if this machine can.
 
@@ -180,13 +184,16 @@ class Workspace:
         With `trusted`, a ref, the inputs are those of `at` and every definition is that commit's: nothing that the change says of
         gates, bundles, toolchains or contracts counts, and the engine that runs must not be the change's own.
 
+        `onto` is the commit that a snapshot stands on which is no commit's yet, such as a merge to be: budgets are judged
+        against where that commit left their baseline.
+
         Raises:
             DeclarationError, UsageError, SnapshotError, HostError: nothing was run.
         """
         from .asking.build import build_here
 
         analysis = self.analysis(at)
-        report = build_here(self, labels, at, analysis, keep_going, jobs, dry_run, use_cache, events, trusted)
+        report = build_here(self, labels, at, analysis, keep_going, jobs, dry_run, use_cache, events, trusted, onto)
         if executor == "local" or dry_run or trusted is not None or isinstance(at, Snapshot):
             return report
         from .tierb.executor import elsewhere, prove_elsewhere, unreached
@@ -476,14 +483,16 @@ class Workspace:
         prove: bool = False,
         branches: Mapping[str, str] | None = None,
         base: str | None = None,
+        events: Events | None = None,
     ) -> MergeReport:
-        """Land contracts on a local branch, each proven at its tree, or with `train` all at the tip; `prove` runs what lacks.
+        """Land contracts on a local branch, each proven at its tree, or with `train` all at the tip; `prove` runs what lacks,
+        and `events` hears of that.
 
         Raises:
             UsageError, DeclarationError, SnapshotError, HostError: nothing was changed, or what was changed is said.
         """
         from .merge.landing import Lander
 
-        report = Lander(self, base, branches or {}).land(contracts, train=train, dry_run=dry_run, prove=prove)
+        report = Lander(self, base, branches or {}).land(contracts, train=train, dry_run=dry_run, prove=prove, events=events)
         self.memo.flush()
         return report

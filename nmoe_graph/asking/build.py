@@ -36,8 +36,11 @@ def build_here(
     use_cache: bool,
     events: Events | None,
     trusted: str | None,
+    onto: str | None = None,
 ) -> BuildReport:
     """What is proven is taken from the store, the rest runs here if this machine can.
+
+    `onto` is the commit that a tree stands on which is no commit's yet: from there its baselines are looked for.
 
     Raises:
         DeclarationError, UsageError, SnapshotError, HostError: nothing was run.
@@ -51,7 +54,7 @@ def build_here(
         analysis.table()
     workspace.memo.flush()
     hidden = hidden_folders(workspace.repository)
-    tip = _tip(workspace, at)
+    tip = onto or _tip(workspace, at)
     perf = PerfJudge(analysis, workspace.store, lambda ref: _baseline(workspace, ref, tip, analysis))
     builder = Builder(analysis, workspace.store, hidden, events, perf)
     report = builder.build(chosen, keep_going=keep_going, jobs=jobs, dry_run=dry_run, use_cache=use_cache)
