@@ -56,7 +56,11 @@ def _run(args: list[str]) -> int:
         # argparse gives a list of words up at the first flag; what follows the flag belongs to it too.
         words = next((name for name in ("labels", "words", "contracts", "paths") if hasattr(options, name)), None)
         if left and (words is None or any(one.startswith("-") for one in left)):
-            parser.error(f"unrecognized arguments: {' '.join(printable(one, limit=60) for one in left)}")
+            verb = f"{options.verb} {getattr(options, 'action', '')}".strip()
+            raise UsageError(
+                f"unrecognized arguments: {' '.join(printable(one, limit=60) for one in left)}",
+                hint=f"nmoe-graph {verb} --help lists what it takes",
+            )
         if words is not None:
             getattr(options, words).extend(left)
     except SystemExit as stop:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean
+from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean, printable
 from ..metrics import LogPattern
 from .attestation import attestation_data
 from .build import load_build
@@ -42,11 +42,15 @@ _MOST_BODY = 1024 * 1024
 
 
 def _read(path: str) -> bytes:
+    """
+    Raises:
+        UsageError: the file is not there, or is none.
+    """
     try:
         with open(path, "rb") as handle:
             return handle.read(4 * 1024 * 1024 + 1)
     except OSError as error:
-        raise DeclarationError(Fault(f"cannot be read: {error.strerror}", Location(path))) from None
+        raise UsageError(f"{printable(path, limit=200)} cannot be read: {error.strerror}") from None
 
 
 def _block(data: bytes, file: str, key: str) -> Reading:
