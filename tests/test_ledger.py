@@ -295,7 +295,7 @@ def test_import_and_export(scratch: Scratch, tmp_path: Path, cli: Cli) -> None:
     assert json.loads(out) == {"schema": "nmoe-graph/import@1", "read": 2, "new": 0}
     one = tmp_path / "one.json"
     one.write_text(json.dumps(json.loads(file.read_text().splitlines()[0]), indent=1))
-    assert cli("results", "import", str(one))[1] == "0 new of 1 signed statements\n"
+    assert cli("results", "import", str(one))[1] == "0 new of 1 signed statement\n"
     file.write_text(cli("results", "export")[1])
     code, _, err = cli("results", "import", str(file))
     assert code == 2 and "not signed" in err

@@ -239,7 +239,9 @@ CONTRACT_FAULTS = {
         ["9:11 braces", "9:19 brackets", "9:26 ** must be a whole segment", "9:35 absolute", "9:41 ASCII"],
     ),
     "a space after the colon": (CONTRACT.replace("cpu:a", "{cpu: a}"), ["11:14 not a mapping | a space after the colon"]),
-    "no gate": (CONTRACT.replace("[cpu:a]", "[]"), ["11:13 gates.required"]),
+    "no gate": (CONTRACT.replace("[cpu:a]", "[]"), ["11:13 gates.required must not be empty"]),
+    "a tab": ("nmoe:\n\tissue: 01\n", ["2:1 not valid YAML | indent with spaces"]),
+    "a tab behind blanks": ("nmoe:\n  issue: 01\n  \tslug: a\n", ["3:3 not valid YAML | indent with spaces"]),
     "nothing where something is due": (
         "nmoe:\nscope:\ngates:\n",
         ["1:6 nmoe must be a mapping", "2:7 scope must be a mapping", "3:7 gates must be a mapping"],

@@ -83,6 +83,14 @@ def scratch_contract(number: int) -> str:
     )
 
 
+def test_what_is_handed_to_programs_is_handed_on_as_it_is(scratch: Scratch) -> None:
+    """A statement is the same bytes on a stream of ASCII: it has a digest."""
+    scratch.git("checkout", "-q", "-b", "größer")
+    assert started("build", "cpu:import", where=scratch.root)[0] == 0
+    plain, ascii_alone = (started("results", "export", where=scratch.root, PYTHONIOENCODING=name) for name in ("utf-8", "ascii"))
+    assert plain == ascii_alone and plain[0] == 0
+
+
 @pytest.mark.parametrize(
     ("args", "what"),
     [

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError, printable
+from ..errors import UsageError, counted, printable
 from ..report.console import json_text, results_text, show
 from ..safe import redact
 from ..workspace import Workspace
@@ -55,8 +55,9 @@ def _export(options: argparse.Namespace, words: list[str]) -> int:
         base=options.base,
     )
     _say_unstated(refused)
-    sys.stdout.write("".join(one.decode("utf-8") for one in made))
-    sys.stderr.write(f"{len(made)} statements\n")
+    sys.stdout.buffer.write(b"".join(made))  # as they are, whatever the terminal can say
+    sys.stdout.buffer.flush()
+    sys.stderr.write(f"{counted(len(made), 'statement')}\n")
     return 0 if made else 1
 
 
@@ -66,7 +67,7 @@ def _import(options: argparse.Namespace, words: list[str]) -> int:
     listed = [row for path in words for row in _lines(path)]
     fresh = Workspace.open(options.directory).import_results(listed)
     document = {"schema": "nmoe-graph/import@1", "read": len(listed), "new": fresh}
-    show(json_text(document) if options.format == "json" else f"{fresh} new of {len(listed)} signed statements")
+    show(json_text(document) if options.format == "json" else f"{fresh} new of {counted(len(listed), 'signed statement')}")
     return 0
 
 
