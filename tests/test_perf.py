@@ -11,7 +11,7 @@ from conftest import Scratch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nmoe_graph import Verdict
+from nmoe_graph import Verdict, Workspace
 from nmoe_graph.plan.perf import decide, interval
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -314,6 +314,14 @@ def test_without_a_contract_a_perf_gate_is_not_run(timed: Scratch, ask: Ask) -> 
     rows = {row["label"]: row for row in ask("build", "//gates:all", code=1)["gates"]}
     assert rows["//gates/perf:delta"]["verdict"] == "not_run"
     assert rows["//gates/run:speed"]["proven"]
+
+
+def test_what_a_budget_compares_is_proven_though_it_is_taken_out(timed: Scratch) -> None:
+    """Nothing could be judged without it; the budget itself can be taken out."""
+    workspace = Workspace.open(timed.root)
+    rows = workspace.build(["//contracts:01", "-run:speed"]).gates
+    assert [row.label for row in rows] == ["//gates/perf:delta", "//gates/run:speed"]
+    assert [row.label for row in workspace.build(["//contracts:01", "-perf:delta"]).gates] == ["//gates/run:speed"]
 
 
 def test_two_contracts_have_two_budgets(timed: Scratch, ask: Ask) -> None:

@@ -140,6 +140,7 @@ def affected_text(report: AffectedReport) -> str:
         lines.append(columns([[short(one.label), note]]) if note else short(one.label))
         lines += _changes(one.reasons, "    ")
     where = report.at or "the work tree"
+    where = where[:12] if where == report.commit else where
     if report.control_plane:
         lines.append(printable(control_words(report.control_plane)))
     lines.append(f"{len(report.targets)} affected between {printable(report.since)} ({report.base[:12]}) and {printable(where)}")
@@ -181,7 +182,7 @@ def why_text(report: WhyReport) -> str:
 
 def _result_words(result: Result) -> str:
     commit = f"at {result.commit[:12]}" if result.commit else "in a dirty work tree"
-    return f"{commit} on {result.started[:19].replace('T', ' ')} in {_seconds(result.duration_s)}"
+    return f"{commit} on {result.started[:19].replace('T', ' ')} UTC in {_seconds(result.duration_s)}"
 
 
 def results_text(report: ResultsReport) -> str:
@@ -191,7 +192,7 @@ def results_text(report: ResultsReport) -> str:
             [
                 short(result.label),
                 result.verdict.value,
-                result.started[:19],
+                f"{result.started[:19]}Z",
                 (result.commit or "dirty")[:12],
                 result.action_key[:16],
                 ", ".join(filter(None, [note, printable(result.reason)])),
