@@ -235,7 +235,10 @@ class Workspace:
         from .execute.audit import audit
 
         analysis = self.analysis(at)
-        chosen = analysis.graph.select([labels] if isinstance(labels, str) else list(labels))
+        patterns = [labels] if isinstance(labels, str) else list(labels)
+        without = analysis.graph.without(patterns)
+        gates = analysis.graph.gates_of(analysis.graph.select(patterns))
+        chosen = [gate.label for gate in gates if gate.gate_kind == "command" and gate.label not in without]
         hidden = hidden_folders(self.repository)
         report = audit(analysis, self.store, hidden, chosen, budget=budget, seed=seed, jobs=jobs, say=say)
         self.memo.flush()

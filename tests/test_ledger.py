@@ -296,6 +296,8 @@ def test_import_and_export(scratch: Scratch, tmp_path: Path, cli: Cli) -> None:
     one = tmp_path / "one.json"
     one.write_text(json.dumps(json.loads(file.read_text().splitlines()[0]), indent=1))
     assert cli("results", "import", str(one))[1] == "0 new of 1 signed statement\n"
+    assert "note: the ledger holds 2 signed statements; " in cli("results")[2]
+    assert cli("results", "--format", "json")[2] == ""
     file.write_text(cli("results", "export")[1])
     code, _, err = cli("results", "import", str(file))
     assert code == 2 and "not signed" in err

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, counted, printable
+from ..git.refs import has_ledger
 from ..report.console import json_text, results_text, show
 from ..safe import redact
 from ..workspace import Workspace
@@ -27,9 +28,23 @@ def run(options: argparse.Namespace) -> int:
         return verb(options, words[1:])
     if len(words) > 1:
         raise UsageError(f"results takes one label or commit, not {len(words)}", hint=f"verbs: {', '.join(_VERBS)}")
-    report = Workspace.open(options.directory).results(words[0] if words else None, options.at)
+    workspace = Workspace.open(options.directory)
+    report = workspace.results(words[0] if words else None, options.at)
     show(json_text(report.to_dict()) if options.format == "json" else results_text(report))
+    if not words and options.format == "text" and (held := _stated(workspace)):
+        sys.stderr.write(
+            f"note: the ledger holds {counted(held, 'signed statement')}; build, why and verify take those that count\n"
+        )
     return 0
+
+
+def _stated(workspace: Workspace) -> int:
+    """How many signed statements the ledger of this clone holds, whether they count or not."""
+    if not has_ledger(workspace.repository.common_dir):
+        return 0
+    from ..git.ledger import Ledger
+
+    return sum(path.startswith("results/") for path in Ledger(workspace.repository).here().files)
 
 
 def _signing(options: argparse.Namespace) -> Signing | None:
