@@ -107,7 +107,8 @@ def _ask(what: str, default: str = "", choices: tuple[str, ...] = ()) -> str:
         word = line.strip() or default
         if word and (not choices or word in choices):
             return word
-        sys.stderr.write(f"{did_you_mean(word, choices) or 'an answer is needed'}\n")
+        wanted = f"one of {', '.join(choices)}" if word and choices else "an answer is needed"
+        sys.stderr.write(f"{did_you_mean(word, choices) or wanted}\n")
     raise UsageError(f"no usable answer for {what}")
 
 
