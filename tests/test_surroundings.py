@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_a_closed_stdin_is_a_usage_error(scratch: Scratch, args: list[str]) -> N
     """Whoever reads stdin and has none is told so."""
     code, out, err = started(*args, where=scratch.root, shell="<&-")
     assert (code, out) == (2, "") and "stdin is closed" in err
+
+
+def test_who_reads_from_a_terminal_says_so(scratch: Scratch) -> None:
+    """And does not seem to hang; a pipe is not told."""
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "nmoe_graph", "safe"]
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.Popen(command, cwd=scratch.root, env=where, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(terminal)
+    os.write(controller, b"one\n\x04")
+    out, err = done.communicate(timeout=60)
+    os.close(controller)
+    assert (done.returncode, out, err) == (0, b"", b"reading from the terminal; Ctrl-D ends it\n")
+    assert started("safe", where=scratch.root, shell="</dev/null") == (0, "", "")
 
 
 @pytest.mark.parametrize("args", [["contract", "new"], ["tier-b", "approve", "1", "--gate", "cpu:import"]])

@@ -48,6 +48,9 @@ def read_file(path: str, most: int) -> bytes:
             raise UsageError(
                 "stdin is closed, and nothing can be read from it", hint="name a file, or hand the text in with < or |"
             )
+        if sys.stdin.isatty():
+            sys.stderr.write("reading from the terminal; Ctrl-D ends it\n")
+            sys.stderr.flush()
         return sys.stdin.buffer.read(most + 1)
     except OSError as error:
         raise UsageError(f"{printable(path, limit=200)} cannot be read: {error.strerror}") from None
