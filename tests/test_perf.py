@@ -404,3 +404,23 @@ def test_a_budget_that_recorded_jobs_do_not_decide_is_compared_in_a_landing(land
     code, out, err = cli("merge", "01", "--base", "main", "--prove")
     assert code == 1 and "running perf:delta" in err
     assert "//gates/perf:delta: +0.00 % against a budget of -10 %, by 4 interleaved rounds" in out
+
+
+def test_the_first_batch_lands_and_what_comes_after_it_is_named(landing: Scratch, ask: Ask) -> None:
+    """A budget is judged alone, so two contracts are two batches; whoever names none hears which one is left."""
+    landing.write("speed.txt", speed(98, 99, 97))
+    landing.commit("work")
+    landing.git("checkout", "-q", "main")
+    landing.contract("02")
+    landing.replace("configs/contracts/02-work.yaml", "cpu:import", "run:speed")
+    landing.commit("another")
+    landing.git("checkout", "-q", "-b", "issue/02-work")
+    landing.replace("nmoe/a.py", "X = 1", "X = 2")
+    landing.commit("work of 02")
+    landing.git("checkout", "-q", "main")
+    (first, second) = [batch["contracts"] for batch in ask("plan-merges", "--base", "main")["batches"]]
+    found = ask("merge", "--train", "--prove", "--base", "main")
+    assert [one["contract"] for one in found["contracts"]] == first
+    assert found["notes"] == [f"the first batch of 2; after it: {second[0]}"]
+    found = ask("merge", "--train", "--prove", "--base", "main")
+    assert ([one["contract"] for one in found["contracts"]], found["notes"]) == (second, [])

@@ -75,6 +75,8 @@ class Lander:
                 if not wanted and not rows:
                     plan = planner.plan()
                     left = list(plan.batches[0].contracts) if plan.batches else []
+                    if later := [one for batch in plan.batches[1:] for one in batch.contracts]:
+                        self._notes.append(f"the first batch of {len(plan.batches)}; after it: {', '.join(later)}")
                 if not left:
                     break
                 already = [one for one in left if planner.known(one).issue in planner.landed]
