@@ -339,10 +339,15 @@ class Workspace:
         Raises:
             UsageError, HostError: there is nothing of that name, or no key.
         """
-        from .attest.making import statements_of
+        from .attest.making import proven_by_no_commit, statements_of
 
-        results = [result for result in self.results(what).results if result.commit] if what else self._stated()
+        report = self.results(what) if what else None
+        results = [result for result in report.results if result.commit] if report is not None else self._stated()
         made, refused = statements_of(self, self._evidence_if_any(base), results, namespace, contract)
+        everything = report is None or report.what == self.repository.try_resolve("HEAD")
+        for label, words in proven_by_no_commit(self).items():
+            if everything or (report is not None and report.what == label):
+                refused.append(words)
         self.memo.flush()
         return [signing.sign(one) for one in made] if signing is not None else [one + b"\n" for one in made], refused
 
@@ -369,12 +374,13 @@ class Workspace:
         Raises:
             UsageError, HostError: the key cannot be used.
         """
-        from .attest.making import statements_of
+        from .attest.making import proven_by_no_commit, statements_of
         from .git.ledger import Ledger
 
         ledger = Ledger(self.repository)
         fresh = [result for result in self._stated() if not signing.has_stated(ledger, result, namespace)]
         made, refused = statements_of(self, self._evidence_if_any(base), fresh, namespace, contract)
+        refused += proven_by_no_commit(self).values()
         self.memo.flush()
         return self.import_results((f"result {number}", signing.sign(one)) for number, one in enumerate(made, 1)), refused
 
