@@ -49,12 +49,28 @@ def test_a_stream_that_knows_ascii_alone_is_no_traceback(scratch: Scratch, args:
 
 
 @pytest.mark.parametrize(
-    "args", [["safe"], ["safe", "-"], ["verify", "-"], ["lint", "log", "-"], ["sign", "-"], ["results", "import", "-"]]
+    "args",
+    [
+        ["safe"],
+        ["safe", "-"],
+        ["verify", "-"],
+        ["lint", "log", "-"],
+        ["lint", "gates", "-"],
+        ["sign", "-"],
+        ["results", "import", "-"],
+    ],
 )
 def test_a_closed_stdin_is_a_usage_error(scratch: Scratch, args: list[str]) -> None:
     """Whoever reads stdin and has none is told so."""
     code, out, err = started(*args, where=scratch.root, shell="<&-")
     assert (code, out) == (2, "") and "stdin is closed" in err
+
+
+def test_a_declaration_can_be_handed_in(scratch: Scratch) -> None:
+    """As everything else that is read."""
+    assert started("lint", "gates", "-", where=scratch.root, shell="<configs/gates/gates.toml") == (0, "-: fine\n", "")
+    code, out, err = started("lint", "gates", "-", where=scratch.root, shell="<<< 'x = 1'")
+    assert (code, out) == (1, "") and err.startswith("error: -:1:1: unknown key x")
 
 
 def test_who_reads_from_a_terminal_says_so(scratch: Scratch) -> None:

@@ -7,6 +7,7 @@ import sys
 
 from ..errors import UsageError, counted, render_faults
 from ..report.console import embeddable, json_text, show
+from .streams import read_file
 
 
 def run(options: argparse.Namespace) -> int:
@@ -16,9 +17,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"lint {options.kind} needs a FILE", hint="without KIND and FILE the whole workspace is checked")
     if options.kind == "log":
         return _log(options)
-    from ..load.lint import lint_file
+    from ..load.lint import MOST_BYTES, lint_file
 
-    data, faults = lint_file(options.kind, options.file, options.gates, options.contract)
+    given = read_file("-", MOST_BYTES) if options.file == "-" else None
+    data, faults = lint_file(options.kind, options.file, options.gates, options.contract, data=given)
     if faults:
         if options.format == "json":
             show(json_text({"schema": "nmoe-graph/lint@1", "faults": [fault.to_dict() for fault in faults[:50]]}))

@@ -177,7 +177,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     lint = verb("lint")
     lint.add_argument("kind", nargs="?", choices=_LINTED, metavar="KIND", help=f"what FILE is: {', '.join(_LINTED)}")
-    lint.add_argument("file", nargs="?", metavar="FILE", help="without KIND and FILE: every declaration of the workspace")
+    lint.add_argument(
+        "file", nargs="?", metavar="FILE", help="- is stdin; without KIND and FILE: every declaration of the workspace"
+    )
     lint.add_argument("--gates", metavar="FILE", help="the gates that FILE may name")
     lint.add_argument("--contract", metavar="FILE", help="the contract that an attestation answers")
     lint.add_argument("--gate", metavar="ID", help="log: read samples as this gate of --gates declares it")
