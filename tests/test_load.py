@@ -333,6 +333,24 @@ def said(scratch: Scratch) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("configs/gates/gates.toml", "configs/gates/gats.toml", "configs/gates/gats.toml does not exist"),
+        ("configs/contracts/*.yaml", "configs/contracts/x.yaml", "configs/contracts/x.yaml does not exist"),
+    ],
+)
+def test_a_file_that_the_workspace_names_and_has_not_is_shown_where_it_is_named(
+    scratch: Scratch, old: str, new: str, what: str
+) -> None:
+    """The line of the key, and not that of the table."""
+    scratch.replace("BUILD.toml", old, new)
+    lines = scratch.read("BUILD.toml").split("\n")
+    number = next(number for number, line in enumerate(lines, 1) if new in line)
+    (first,) = said(scratch)
+    assert first.startswith(f"BUILD.toml:{number}:{lines[number - 1].index('= ') + 3}: {what}")
+
+
 def test_a_missing_required_file_names_its_line_and_all_its_gates(scratch: Scratch) -> None:
     """One fault a file, at the first place that asks for it, with every gate that does."""
     text = scratch.read("configs/gates/gates.toml").replace('["configs/tiny.toml"]', '["configs/gone.toml"]')
