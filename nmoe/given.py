@@ -27,7 +27,7 @@ def from_words(argv: Sequence[str], kinds: Mapping[str, str], env: Mapping[str, 
     """
     files = [word for word in argv if not word.startswith("-")]
     if not files:
-        raise ConfigError(["a configuration file is due: CONFIG.toml [--key=value ...]"])
+        raise ConfigError(["a configuration file is due: CONFIG.toml [--key=value ...]; python -m nmoe CONFIG.toml lists the keys"])
     faults += [f"{word}: options are written --key=value, and one configuration file is enough" for word in files[1:]]
     given = from_file(files[0], env, faults)
     for word in argv:

@@ -85,8 +85,20 @@ class WhyReport:
         }
 
     def _repr_html_(self) -> str:
-        changes = self.affected if self.is_affected else self.missing
-        return table(["why", "through"], [[change.words(), " -> ".join(change.via)] for change in changes], self.label)
+        """What changed, where something did; else what it is made of.  The caption says whether it is proven."""
+        state = ""
+        if self.kind in ("gate", "action"):
+            state = ": proven" if self.proof is not None else ": not proven"
+        if self.is_affected is not None:
+            state += f", {'affected' if self.is_affected else 'not affected'} since {self.since}"
+        caption = self.label + state
+        if changes := self.affected if self.is_affected else self.missing:
+            return table(["why", "through"], [[change.words(), " -> ".join(change.via)] for change in changes], caption)
+        rows = [["note", note] for note in self.notes]
+        rows += [[f"ran and {one.verdict.value}", one.reason] for one in self.failures[-3:]]
+        for item in self.inputs[:60]:
+            rows.append([item["path"] or ".", item["why"] + (f" via {' -> '.join(item['via'])}" if item["via"] else "")])
+        return table(["input", "why"], rows, caption)
 
 
 @dataclass(frozen=True)

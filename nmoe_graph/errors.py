@@ -25,6 +25,7 @@ __all__ = [
     "NmoeGraphError",
     "SnapshotError",
     "UsageError",
+    "counted",
     "did_you_mean",
     "printable",
     "render_fault",
@@ -71,6 +72,11 @@ class Fault:
         }
 
 
+def _words(fault: Fault) -> str:
+    """A fault in one line, as a traceback or a notebook ends with it."""
+    return (f"{fault.at}: " if fault.at else "") + fault.what + (f" ({fault.hint})" if fault.hint else "")
+
+
 class NmoeGraphError(Exception):
     """The root: every error that is ours, with the exit code that it stands for."""
 
@@ -80,7 +86,7 @@ class NmoeGraphError(Exception):
         if isinstance(faults, str):
             faults = Fault(faults, hint=hint)
         self.faults: tuple[Fault, ...] = (faults,) if isinstance(faults, Fault) else tuple(faults)
-        super().__init__("; ".join(f"{fault.at}: {fault.what}" if fault.at else fault.what for fault in self.faults[:5]))
+        super().__init__("; ".join(map(_words, self.faults[:5])))
 
 
 class DeclarationError(NmoeGraphError):
@@ -122,6 +128,11 @@ def printable(text: str, limit: int = 0) -> str:
     if shown.startswith(("::", "##[")):
         shown = "\\" + shown
     return shown
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words: 1 gate, 2 gates."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

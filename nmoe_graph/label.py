@@ -76,9 +76,8 @@ class Pattern:
 
 
 def _bad(text: str, why: str) -> UsageError:
-    return UsageError(
-        f"{printable(text, limit=120)!s} is no label: {why}", hint="labels look like //package:name, :name or b200:gate_name"
-    )
+    shown = printable(text, limit=120) or "the empty word"
+    return UsageError(f"{shown} is no label: {why}", hint="labels look like //package:name, :name or b200:gate_name")
 
 
 def _check_package(text: str, package: str) -> None:
@@ -107,7 +106,7 @@ def parse_label(text: str, package: str = "") -> Label:
             space, _, name = name.partition(":")
             where = f"{GATES}/{space}"
     else:
-        raise _bad(text, "it starts with neither // nor :")
+        raise _bad(text, "it starts with neither // nor :" if text else "it is empty")
     _check_package(text, where)
     if not _NAME.match(name) or any(part in (".", "..", "...") for part in name.split("/")):
         raise _bad(text, "a name is ASCII letters, digits and _ . + - @")

@@ -232,6 +232,7 @@ class WorkspaceDecl:
     executors: tuple[tuple[str, str], ...] = ()  # platform -> where gates run that need it and do not find it here
     at: Location | None = field(default=None, compare=False)
     control: tuple[str, ...] = CONTROL  # globs of files with which, and on what, gates run
+    places: tuple[tuple[str, Location], ...] = field(default=(), compare=False)  # key -> where it stands
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ class Workspace:
         """
         return cls(Repository.open(Path(where)))
 
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
     @property
     def root(self) -> Path:
         return self.repository.root
@@ -130,7 +133,7 @@ class Workspace:
 
     # -- questions -------------------------------------------------------------------------------------------------------------
 
-    def affected(self, since: str | None = None, at: str | None = None, kinds: Iterable[str] = ("gate",)) -> AffectedReport:
+    def affected(self, since: str | None = None, at: str | None = None, kinds: Iterable[str] | str = ("gate",)) -> AffectedReport:
         """The targets whose digest differs between the merge base with `since` and `at` (default: the work tree).
 
         Raises:
@@ -171,6 +174,7 @@ class Workspace:
         events: Events | None = None,
         trusted: str | None = None,
         executor: str | None = None,
+        onto: str | None = None,
     ) -> BuildReport:
         """Prove gates: what is proven is taken from the store, the rest runs here if this machine can.
 
@@ -180,13 +184,16 @@ class Workspace:
         With `trusted`, a ref, the inputs are those of `at` and every definition is that commit's: nothing that the change says of
         gates, bundles, toolchains or contracts counts, and the engine that runs must not be the change's own.
 
+        `onto` is the commit that a snapshot stands on which is no commit's yet, such as a merge to be: budgets are judged
+        against where that commit left their baseline.
+
         Raises:
             DeclarationError, UsageError, SnapshotError, HostError: nothing was run.
         """
         from .asking.build import build_here
 
         analysis = self.analysis(at)
-        report = build_here(self, labels, at, analysis, keep_going, jobs, dry_run, use_cache, events, trusted)
+        report = build_here(self, labels, at, analysis, keep_going, jobs, dry_run, use_cache, events, trusted, onto)
         if executor == "local" or dry_run or trusted is not None or isinstance(at, Snapshot):
             return report
         from .tierb.executor import elsewhere, prove_elsewhere, unreached
@@ -228,7 +235,10 @@ class Workspace:
         from .execute.audit import audit
 
         analysis = self.analysis(at)
-        chosen = analysis.graph.select([labels] if isinstance(labels, str) else list(labels))
+        patterns = [labels] if isinstance(labels, str) else list(labels)
+        without = analysis.graph.without(patterns)
+        gates = analysis.graph.gates_of(analysis.graph.select(patterns))
+        chosen = [gate.label for gate in gates if gate.gate_kind == "command" and gate.label not in without]
         hidden = hidden_folders(self.repository)
         report = audit(analysis, self.store, hidden, chosen, budget=budget, seed=seed, jobs=jobs, say=say)
         self.memo.flush()
@@ -329,10 +339,15 @@ class Workspace:
         Raises:
             UsageError, HostError: there is nothing of that name, or no key.
         """
-        from .attest.making import statements_of
+        from .attest.making import proven_by_no_commit, statements_of
 
-        results = [result for result in self.results(what).results if result.commit] if what else self._stated()
+        report = self.results(what) if what else None
+        results = [result for result in report.results if result.commit] if report is not None else self._stated()
         made, refused = statements_of(self, self._evidence_if_any(base), results, namespace, contract)
+        everything = report is None or report.what == self.repository.try_resolve("HEAD")
+        for label, words in proven_by_no_commit(self).items():
+            if everything or (report is not None and report.what == label):
+                refused.append(words)
         self.memo.flush()
         return [signing.sign(one) for one in made] if signing is not None else [one + b"\n" for one in made], refused
 
@@ -359,12 +374,13 @@ class Workspace:
         Raises:
             UsageError, HostError: the key cannot be used.
         """
-        from .attest.making import statements_of
+        from .attest.making import proven_by_no_commit, statements_of
         from .git.ledger import Ledger
 
         ledger = Ledger(self.repository)
         fresh = [result for result in self._stated() if not signing.has_stated(ledger, result, namespace)]
         made, refused = statements_of(self, self._evidence_if_any(base), fresh, namespace, contract)
+        refused += proven_by_no_commit(self).values()
         self.memo.flush()
         return self.import_results((f"result {number}", signing.sign(one)) for number, one in enumerate(made, 1)), refused
 
@@ -476,14 +492,16 @@ class Workspace:
         prove: bool = False,
         branches: Mapping[str, str] | None = None,
         base: str | None = None,
+        events: Events | None = None,
     ) -> MergeReport:
-        """Land contracts on a local branch, each proven at its tree, or with `train` all at the tip; `prove` runs what lacks.
+        """Land contracts on a local branch, each proven at its tree, or with `train` all at the tip; `prove` runs what lacks,
+        and `events` hears of that.
 
         Raises:
             UsageError, DeclarationError, SnapshotError, HostError: nothing was changed, or what was changed is said.
         """
         from .merge.landing import Lander
 
-        report = Lander(self, base, branches or {}).land(contracts, train=train, dry_run=dry_run, prove=prove)
+        report = Lander(self, base, branches or {}).land(contracts, train=train, dry_run=dry_run, prove=prove, events=events)
         self.memo.flush()
         return report

@@ -94,8 +94,35 @@ def test_an_unknown_kind_or_label_is_a_usage_error(scratch: Scratch) -> None:
     workspace = Workspace.open(scratch.root)
     with pytest.raises(UsageError, match="kind"):
         workspace.affected("HEAD", kinds=["gates"])
+    with pytest.raises(UsageError, match="there is no kind gat"):
+        workspace.affected("HEAD", kinds="gat")
     with pytest.raises(UsageError, match="no target"):
         workspace.why("cpu:none")
+
+
+def test_kinds_are_words_or_a_list_of_them(scratch: Scratch) -> None:
+    """As on the command line, a text is words with commas between."""
+    workspace = Workspace.open(scratch.root)
+    scratch.replace("nmoe/a.py", "X = 1", "X = 2")
+    listed = workspace.affected("HEAD", kinds=["gate", "bundle"]).labels()
+    assert workspace.affected("HEAD", kinds="gate,bundle").labels() == listed and "//gates:tier_a" in listed
+
+
+def test_a_workspace_says_where_it_is(scratch: Scratch) -> None:
+    """And not at which address of memory."""
+    assert repr(Workspace.open(scratch.root / "nmoe")) == f"Workspace({str(scratch.root)!r})"
+
+
+def test_why_shows_what_a_gate_is_made_of_where_nothing_changed(scratch: Scratch) -> None:
+    """A table is never empty: it says whether the gate is proven, and lists its inputs, or what changed since the last proof."""
+    workspace = Workspace.open(scratch.root)
+    shown = workspace.why("cpu:import")._repr_html_()
+    assert "//gates/cpu:import: not proven" in shown and "nmoe/a.py" in shown and "imported via nmoe/__init__.py" in shown
+    workspace.build("cpu:import")
+    assert "//gates/cpu:import: proven" in workspace.why("cpu:import")._repr_html_()
+    scratch.replace("nmoe/a.py", "X = 1", "X = 2")
+    shown = Workspace.open(scratch.root).why("cpu:import", since="HEAD")._repr_html_()
+    assert "not proven, affected since HEAD" in shown and "an input changed: nmoe/a.py" in shown
 
 
 def test_build_from_python_judges_as_the_command_does(scratch: Scratch) -> None:

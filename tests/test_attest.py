@@ -85,6 +85,26 @@ def test_what_is_not_proven_is_not_written(house: Trusting, cli: Cli) -> None:
     assert lines(house, out, commit=head) == (True, "")
 
 
+def test_a_block_of_no_change_says_so(house: Trusting, cli: Cli) -> None:
+    """Whoever stands on the base and forgot the branch is told."""
+    assert cli("build", "cpu:import")[0] == 0
+    assert "nothing changed" not in cli("attest", "01")[2]
+    err = cli("attest", "01", "--at", house.base)[2]
+    assert "nothing changed between" in err and "check out the branch, or say --at REF" in err
+
+
+def test_a_fault_of_a_block_has_its_place_and_its_hint(house: Trusting, cli: Cli, tmp_path: Path) -> None:
+    """As in `lint`: the line of the file, and the word that was perhaps meant."""
+    assert cli("build", "cpu:import")[0] == 0
+    block = tmp_path / "block.yaml"
+    block.write_text(cli("attest", "01")[1].replace("- cpu:import", "- cpu:imprt"))
+    number = block.read_text().splitlines().index("    - cpu:imprt") + 1
+    code, out, _ = cli("verify", str(block))
+    assert code == 1 and f"refused  {block}:{number}:7: unknown gate cpu:imprt (did you mean cpu:import?)" in out
+    block.write_text("nmoe_pr:\n\tissue: 01\n")
+    assert f"refused  {block}:2:1: not valid YAML: " in cli("verify", str(block))[1]
+
+
 def test_a_failure_is_no_proof(house: Trusting, cli: Cli) -> None:
     """Neither is a pass of other inputs, nor of a tree that no commit holds."""
     assert cli("build", "cpu:import")[0] == 0

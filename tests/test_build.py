@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import Scratch, add_gate, bearers, stored, with_actions
 
-from nmoe_graph import Verdict, Workspace
+from nmoe_graph import UsageError, Verdict, Workspace
 from nmoe_graph.model import SANDBOX_MEANS
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -498,3 +498,28 @@ def test_a_link_that_leads_out_by_way_of_another_is_refused(scratch: Scratch) ->
     (gate_outcome,) = Workspace.open(scratch.root).build("cpu:links")
     assert gate_outcome.verdict is Verdict.FAILED
     assert "leaves the workspace" in gate_outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("patterns", "gates"),
+    [
+        (["//gates:tier_a", "-cpu:import"], ["cpu:compileall"]),
+        (["//gates:tier_a", "//contracts:01", "-cpu:import"], ["cpu:compileall"]),
+        (["//gates/cpu/...", "-//gates:tier_a"], ["cpu:grep"]),
+        (["//...", "-//gates/cpu:all", "-//gates/b200:all"], []),
+        (["//gates/cpu/...", "-//contracts:01"], ["cpu:compileall", "cpu:grep", "cpu:import"]),
+    ],
+)
+def test_what_is_subtracted_is_not_run_for_a_bundle_either(scratch: Scratch, patterns: list[str], gates: list[str]) -> None:
+    """A gate that is taken out is out, wherever it is reached from; a bundle is its gates, and a contract is none of them."""
+    scratch.contract("01")
+    workspace = Workspace.open(scratch.root)
+    listed = [f"//gates/{gate}" for gate in gates]
+    assert [row.label for row in workspace.build(patterns, dry_run=True).gates] == listed
+    assert [row.label for row in workspace.audit(patterns, budget=1).gates] == listed
+
+
+def test_taking_out_what_is_not_there_is_a_mistake(scratch: Scratch) -> None:
+    """As asking for it is."""
+    with pytest.raises(UsageError, match="did you mean"):
+        Workspace.open(scratch.root).build(["//gates:tier_a", "-cpu:imprt"])

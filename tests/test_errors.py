@@ -17,6 +17,7 @@ from nmoe_graph.errors import (
     NmoeGraphError,
     SnapshotError,
     UsageError,
+    counted,
     did_you_mean,
     printable,
     render_fault,
@@ -44,6 +45,17 @@ def test_an_error_carries_every_fault() -> None:
     error = DeclarationError(faults)
     assert error.faults == tuple(faults)
     assert str(error) == "a.toml:3:4: one; two"
+
+
+def test_what_to_do_stands_in_the_last_line_of_a_traceback() -> None:
+    """A notebook shows str() and nothing else of an error, so the hint is in it."""
+    assert str(UsageError("there is no target x", hint="did you mean y?")) == "there is no target x (did you mean y?)"
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 gates"), (1, "1 gate"), (2, "2 gates")])
+def test_one_is_no_plural(number: int, words: str) -> None:
+    """As people say it."""
+    assert counted(number, "gate") == words
 
 
 @pytest.mark.parametrize(

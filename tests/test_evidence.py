@@ -54,7 +54,7 @@ def test_warmup_leaves_the_first_sample_out(scratch: Scratch, ask: Ask) -> None:
     )
     assert stored(ask, "x:y")[0]["metrics"] == {"tps": [10.0, 11.0]}
     scratch.replace("configs/gates/gates.toml", "warmup = 1", "warmup = 2")
-    assert "1 samples of tps, and 2 are expected" in ask("build", "x:y", code=1)["gates"][0]["reason"]
+    assert "1 sample of tps, and 2 are expected" in ask("build", "x:y", code=1)["gates"][0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_warmup_leaves_the_first_sample_out(scratch: Scratch, ask: Ask) -> None:
         ("true", "m.jsonl cannot be read"),
         (": > m.jsonl", "holds nothing that this run wrote"),
         ("echo x > m.jsonl", "line 1 is no JSON object"),
-        ("""printf '{"tps": 10, "loss": 1}\\n' > m.jsonl""", "1 samples of tps, and 2 are expected"),
+        ("""printf '{"tps": 10, "loss": 1}\\n' > m.jsonl""", "1 sample of tps, and 2 are expected"),
         ("""printf '{"tps": 10}\\n{"tps": 11}\\n' > m.jsonl""", "no finite samples of loss"),
         ("""printf '{"tps": 1, "loss": NaN}\\n{"tps": 1, "loss": 2}\\n' > m.jsonl""", "line 1 is no finite number"),
         ("""printf '{"tps": 1, "loss": Infinity}\\n{"tps": 1, "loss": 2}\\n' > m.jsonl""", "line 1 is no finite number"),

@@ -291,6 +291,8 @@ def test_gc_and_verify_of_a_workspace(scratch: Scratch, ask: Ask, cli: Cli) -> N
     code, out, _ = cli("results", "verify")
     assert code == 1
     assert "is damaged" in out
+    code, _, err = cli("results", "verify")
+    assert code == 1 and "note: damaged and put aside earlier: 1, in " in err
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,9 @@ def test_import_and_export(scratch: Scratch, tmp_path: Path, cli: Cli) -> None:
     assert json.loads(out) == {"schema": "nmoe-graph/import@1", "read": 2, "new": 0}
     one = tmp_path / "one.json"
     one.write_text(json.dumps(json.loads(file.read_text().splitlines()[0]), indent=1))
-    assert cli("results", "import", str(one))[1] == "0 new of 1 signed statements\n"
+    assert cli("results", "import", str(one))[1] == "0 new of 1 signed statement\n"
+    assert "note: the ledger holds 2 signed statements; " in cli("results")[2]
+    assert cli("results", "--format", "json")[2] == ""
     file.write_text(cli("results", "export")[1])
     code, _, err = cli("results", "import", str(file))
     assert code == 2 and "not signed" in err
@@ -309,6 +311,22 @@ def test_a_dirty_tree_is_never_stated(scratch: Scratch, tmp_path: Path, cli: Cli
     scratch.write("nmoe/a.py", "X = 9\n")
     assert cli("build", "cpu:import")[0] == 0
     assert cli("results", "export", "cpu:import")[0] == 1
+
+
+def test_what_ran_before_the_commit_is_named_and_not_stated(scratch: Scratch, hub: Path, tmp_path: Path, cli: Cli) -> None:
+    """Edit, build, commit, push: the proof counts here, and nobody elsewhere gets it; that is said, and how to come by one."""
+    house = trusting(scratch, tmp_path)
+    scratch.write("nmoe/a.py", "X = 9\n")
+    assert cli("build", "cpu:import")[0] == 0
+    scratch.commit("an edit")
+    words = "//gates/cpu:import: what proves it at HEAD ran before there was a commit; nmoe-graph build cpu:import --no-cache"
+    push = ("results", "push", "--key", str(house.dev.path))
+    for args in (push, ("results", "export"), ("results", "export", "HEAD"), ("results", "export", "cpu:import")):
+        assert f"note: not stated: {words}" in cli(*args)[2], args
+    assert "not stated" not in cli("results", "export", "cpu:grep")[2]
+    assert cli("build", "cpu:import", "--no-cache")[0] == 0
+    code, out, err = cli(*push)
+    assert (code, out, "not stated" in err) == (0, "0 received, 1 sent\n", False)
 
 
 # -- transports ----------------------------------------------------------------------------------------------------------------

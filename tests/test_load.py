@@ -239,7 +239,9 @@ CONTRACT_FAULTS = {
         ["9:11 braces", "9:19 brackets", "9:26 ** must be a whole segment", "9:35 absolute", "9:41 ASCII"],
     ),
     "a space after the colon": (CONTRACT.replace("cpu:a", "{cpu: a}"), ["11:14 not a mapping | a space after the colon"]),
-    "no gate": (CONTRACT.replace("[cpu:a]", "[]"), ["11:13 gates.required"]),
+    "no gate": (CONTRACT.replace("[cpu:a]", "[]"), ["11:13 gates.required must not be empty"]),
+    "a tab": ("nmoe:\n\tissue: 01\n", ["2:1 not valid YAML | indent with spaces"]),
+    "a tab behind blanks": ("nmoe:\n  issue: 01\n  \tslug: a\n", ["3:3 not valid YAML | indent with spaces"]),
     "nothing where something is due": (
         "nmoe:\nscope:\ngates:\n",
         ["1:6 nmoe must be a mapping", "2:7 scope must be a mapping", "3:7 gates must be a mapping"],
@@ -329,6 +331,24 @@ def said(scratch: Scratch) -> list[str]:
     return [
         f"{fault.at}: {fault.what} | {fault.hint}" for fault in Workspace.open(scratch.root).lint().faults if fault.level == "error"
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("configs/gates/gates.toml", "configs/gates/gats.toml", "configs/gates/gats.toml does not exist"),
+        ("configs/contracts/*.yaml", "configs/contracts/x.yaml", "configs/contracts/x.yaml does not exist"),
+    ],
+)
+def test_a_file_that_the_workspace_names_and_has_not_is_shown_where_it_is_named(
+    scratch: Scratch, old: str, new: str, what: str
+) -> None:
+    """The line of the key, and not that of the table."""
+    scratch.replace("BUILD.toml", old, new)
+    lines = scratch.read("BUILD.toml").split("\n")
+    number = next(number for number, line in enumerate(lines, 1) if new in line)
+    (first,) = said(scratch)
+    assert first.startswith(f"BUILD.toml:{number}:{lines[number - 1].index('= ') + 3}: {what}")
 
 
 def test_a_missing_required_file_names_its_line_and_all_its_gates(scratch: Scratch) -> None:

@@ -11,7 +11,7 @@ from conftest import Scratch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nmoe_graph import Verdict
+from nmoe_graph import Verdict, Workspace
 from nmoe_graph.plan.perf import decide, interval
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -316,6 +316,14 @@ def test_without_a_contract_a_perf_gate_is_not_run(timed: Scratch, ask: Ask) -> 
     assert rows["//gates/run:speed"]["proven"]
 
 
+def test_what_a_budget_compares_is_proven_though_it_is_taken_out(timed: Scratch) -> None:
+    """Nothing could be judged without it; the budget itself can be taken out."""
+    workspace = Workspace.open(timed.root)
+    rows = workspace.build(["//contracts:01", "-run:speed"]).gates
+    assert [row.label for row in rows] == ["//gates/perf:delta", "//gates/run:speed"]
+    assert [row.label for row in workspace.build(["//contracts:01", "-perf:delta"]).gates] == ["//gates/run:speed"]
+
+
 def test_two_contracts_have_two_budgets(timed: Scratch, ask: Ask) -> None:
     """One gate, one run, two rows."""
     timed.write("configs/contracts/02-work.yaml", BUDGET.format(issue="02", budget=-60))
@@ -348,3 +356,71 @@ def test_a_ratchet_in_a_build(timed: Scratch, ask: Ask) -> None:
     timed.commit()
     row = perf_row(ask, 1)
     assert (row["verdict"], row["perf"]["baseline"]) == ("failed", 100.0)
+
+
+# -- in a landing --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def landing(timed: Scratch, monkeypatch: pytest.MonkeyPatch) -> Scratch:
+    """The same with a branch of contract 01 that may change the figures, and nobody on the base's branch."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "lander")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "lander@example.com")
+    timed.git("checkout", "-q", "main")
+    timed.replace("configs/contracts/01-work.yaml", "allow: [nmoe/**]", "allow: [speed.txt]")
+    timed.commit("scope")
+    timed.git("checkout", "-q", "-b", "issue/01-work")
+    return timed
+
+
+@pytest.mark.parametrize(("figures", "lands"), [((98, 99, 97), True), ((50, 51, 49), False)])
+def test_a_budget_is_judged_where_it_lands(landing: Scratch, ask: Ask, cli: Cli, figures: Any, lands: bool) -> None:
+    """Against the base that it lands on, from wherever it is asked: what keeps the budget lands, and what does not says why."""
+    landing.write("speed.txt", speed(*figures))
+    landing.commit("work")
+    (step,) = ask("plan-merges", "--base", "main")["steps"]
+    assert step["notes"] == ["its budget, -10 % of tps by perf:delta, is judged at the tree that lands"]
+    before = landing.git("rev-parse", "main")
+    code, out, err = cli("merge", "01", "--base", "main")
+    assert code == 1 and "//gates/run:speed" in out and "hint: --prove" in err
+    code, out, err = cli("merge", "01", "--base", "main", "--prove")
+    assert "passed run:speed" in err
+    if lands:
+        assert code == 0 and "01  landed as" in out
+        assert landing.git("show", "main:speed.txt") == landing.read("speed.txt").strip()
+    else:
+        assert code == 1 and "//gates/perf:delta: -50.00 % against a budget of -10 %" in out
+        assert landing.git("rev-parse", "main") == before
+
+
+def test_a_budget_that_recorded_jobs_do_not_decide_is_compared_in_a_landing(landing: Scratch, ask: Ask, cli: Cli) -> None:
+    """Without --prove it is said that it would run; with it, both sides run by turns, and the comparison decides."""
+    landing.write("speed.txt", speed(70, 130, 100))
+    landing.commit("work")
+    ask("build", "run:speed")
+    code, out, _ = cli("merge", "01", "--base", "main")
+    assert code == 1 and "//gates/perf:delta: would run baseline and change interleaved" in out
+    code, out, err = cli("merge", "01", "--base", "main", "--prove")
+    assert code == 1 and "running perf:delta" in err
+    assert "//gates/perf:delta: +0.00 % against a budget of -10 %, by 4 interleaved rounds" in out
+
+
+def test_the_first_batch_lands_and_what_comes_after_it_is_named(landing: Scratch, ask: Ask) -> None:
+    """A budget is judged alone, so two contracts are two batches; whoever names none hears which one is left."""
+    landing.write("speed.txt", speed(98, 99, 97))
+    landing.commit("work")
+    landing.git("checkout", "-q", "main")
+    landing.contract("02")
+    landing.replace("configs/contracts/02-work.yaml", "cpu:import", "run:speed")
+    landing.commit("another")
+    landing.git("checkout", "-q", "-b", "issue/02-work")
+    landing.replace("nmoe/a.py", "X = 1", "X = 2")
+    landing.commit("work of 02")
+    landing.git("checkout", "-q", "main")
+    (first, second) = [batch["contracts"] for batch in ask("plan-merges", "--base", "main")["batches"]]
+    found = ask("merge", "--train", "--prove", "--base", "main")
+    assert [one["contract"] for one in found["contracts"]] == first
+    assert found["notes"] == [f"the first batch of 2; after it: {second[0]}"]
+    found = ask("merge", "--train", "--prove", "--base", "main")
+    assert ([one["contract"] for one in found["contracts"]], found["notes"]) == (second, [])

@@ -254,6 +254,16 @@ def test_a_private_key_is_never_taken_for_a_public_one(key: Key) -> None:
         read_public_keys(key.path.read_bytes(), "x")
 
 
+def test_the_public_half_is_no_key_to_sign_with(key: Key) -> None:
+    """It may be read by everybody, so that is not what is wrong with it."""
+    public = key.path.with_name("id.pub")
+    for text in (f"{key.public.line} me\n".encode(), key.pem):
+        public.write_bytes(text)
+        with pytest.raises(UsageError, match="public half of a key") as caught:
+            PrivateKey.read(str(public))
+        assert "without .pub" in caught.value.faults[0].hint
+
+
 def test_a_key_that_others_can_read_is_refused(key: Key) -> None:
     """As ssh does."""
     key.path.chmod(0o640)

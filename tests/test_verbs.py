@@ -251,6 +251,21 @@ def test_why_of_a_proven_a_failed_and_a_new_gate(doc: Any, run: Any) -> None:
 # -- results ---------------------------------------------------------------------------------------------------------------------
 
 
+def test_why_of_what_is_made_of_gates_says_which_are_proven(run: Any, scratch: Scratch) -> None:
+    """A contract or a bundle is proven by its gates, so they are named; a perf gate by itself is judged by nothing."""
+    code, out, _ = run("why", "//contracts:01")
+    assert code == 0 and out.splitlines()[0].startswith("//contracts:01  contract  ")
+    assert "note: not proven: cpu:import" in out
+    assert "note: not proven: cpu:compileall" in run("why", "//gates:tier_a")[1]
+    perf = '\n[gates."perf:x"]\ntier = "a"\nkind = "perf"\ntimeout_s = 0\ncompare_gate = "cpu:import"\nmetric = "tps"\n'
+    scratch.write("configs/gates/gates.toml", scratch.read("configs/gates/gates.toml").replace("\n[bundles]", perf + "\n[bundles]"))
+    code, out, _ = run("why", "perf:x", where=scratch.root)
+    assert code == 0 and out.endswith(
+        "note: a perf gate is judged for a contract that has a budget: nmoe-graph build //contracts:ID\n"
+    )
+    assert "not proven" not in out and "inputs" not in out
+
+
 def test_results_by_label_commit_and_prefix(doc: Any, asked: Asked) -> None:
     """A gate's runs; a commit's runs, by its whole name, a prefix or a ref; and proofs of equal keys from elsewhere."""
     assert [one["label"] for one in doc("results", "cpu:import")["results"]] == ["//gates/cpu:import"]
@@ -283,6 +298,8 @@ def test_build_exits_1_where_something_is_not_proven(run: Any) -> None:
         (["biuld", "x"], "did you mean build?"),
         (["query"], "required: deps|rdeps LABEL"),
         (["affected", "--sinse", "HEAD"], "unrecognized arguments: --sinse"),
+        (["affected", "--sinse", "HEAD"], "nmoe-graph affected --help lists what it takes"),
+        (["contract", "check", "--all"], "nmoe-graph contract check --help lists what it takes"),
         (["affected", "--since", "no-such-ref"], "no-such-ref names no commit here"),
         (["affected", "--since", "-x"], "expected one argument"),
         (["affected", "--since=--all"], "is no ref"),
@@ -296,6 +313,8 @@ def test_build_exits_1_where_something_is_not_proven(run: Any) -> None:
         (["build", "//gates:tier_b"], "there is no target //gates:tier_b"),
         (["build", "cpu:grep", "--jobs", "0"], "is no number"),
         (["lint", "gates"], "needs a FILE"),
+        (["lint", "gates", "/nowhere/gates.toml"], "/nowhere/gates.toml cannot be read: No such file or directory"),
+        (["lint", "contract", "/"], "/ cannot be read: Is a directory"),
     ],
 )
 def test_wrong_question_is_one_clear_line_and_exit_2(run: Any, args: list[str], words: str) -> None:

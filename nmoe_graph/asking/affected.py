@@ -18,7 +18,9 @@ __all__ = ["ALL_KINDS", "LazyPaths", "affected", "rules_of"]
 ALL_KINDS = ("files", "python", "toolchain", "action", "gate", "bundle", "contract", "merge")
 
 
-def affected(workspace: Asked, since: str | None = None, at: str | None = None, kinds: Iterable[str] = ("gate",)) -> AffectedReport:
+def affected(
+    workspace: Asked, since: str | None = None, at: str | None = None, kinds: Iterable[str] | str = ("gate",)
+) -> AffectedReport:
     """The targets whose digest differs between the merge base with `since` and `at` (default: the work tree).
 
     Raises:
@@ -27,7 +29,8 @@ def affected(workspace: Asked, since: str | None = None, at: str | None = None, 
     """
     snapshot = workspace.snapshot(at)
     since, base = _since(workspace, since, at, snapshot.commit)
-    wanted = set(ALL_KINDS if "all" in (listed := list(kinds)) else listed)
+    listed = kinds.split(",") if isinstance(kinds, str) else list(kinds)
+    wanted = set(ALL_KINDS if "all" in listed else listed)
     if unknown := wanted - set(ALL_KINDS):
         raise UsageError(f"there is no kind {sorted(unknown)[0]}", hint=f"kinds: all, {', '.join(ALL_KINDS)}")
     old, new = workspace.analysis(base), workspace.analysis(snapshot)
@@ -70,7 +73,7 @@ def _since(workspace: Asked, since: str | None, at: str | None, tip: str | None)
         since = workspace.base_ref(at)
         if since is None:
             what = f"none of the base refs exists here: {', '.join(listed)}" if listed else "[workspace] declares no base"
-            raise SnapshotError(what, hint="git fetch origin, or say --since REF")
+            raise SnapshotError(what, hint=workspace.repository.base_hint("--since"))
     return since, workspace.repository.merge_base(workspace.repository.resolve(since), tip or workspace.repository.resolve("HEAD"))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ..answers import BuildReport
     from ..digest.analysis import Analysis
+    from ..execute.build import Events
     from ..git.repository import Repository
     from ..git.snapshot import Snapshot
     from ..store.local import Store
@@ -35,4 +36,13 @@ class Asked(Protocol):
 
     def shared_refusals(self, key: str) -> list[str]: ...
 
-    def build(self, labels: Sequence[str] | str, at: str | Snapshot | None = None, *, keep_going: bool = False) -> BuildReport: ...
+    def build(
+        self,
+        labels: Sequence[str] | str,
+        at: str | Snapshot | None = None,
+        *,
+        keep_going: bool = False,
+        dry_run: bool = False,
+        events: Events | None = None,
+        onto: str | None = None,
+    ) -> BuildReport: ...

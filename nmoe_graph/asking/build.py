@@ -36,8 +36,11 @@ def build_here(
     use_cache: bool,
     events: Events | None,
     trusted: str | None,
+    onto: str | None = None,
 ) -> BuildReport:
     """What is proven is taken from the store, the rest runs here if this machine can.
+
+    `onto` is the commit that a tree stands on which is no commit's yet: from there its baselines are looked for.
 
     Raises:
         DeclarationError, UsageError, SnapshotError, HostError: nothing was run.
@@ -46,15 +49,15 @@ def build_here(
     if trusted is not None:
         analysis, control = _ruled(workspace, analysis, trusted)
     patterns = [labels] if isinstance(labels, str) else list(labels)
-    chosen = analysis.graph.select(patterns)
+    chosen, without = analysis.graph.select(patterns), analysis.graph.without(patterns)
     if trusted is None:
         analysis.table()
     workspace.memo.flush()
     hidden = hidden_folders(workspace.repository)
-    tip = _tip(workspace, at)
+    tip = onto or _tip(workspace, at)
     perf = PerfJudge(analysis, workspace.store, lambda ref: _baseline(workspace, ref, tip, analysis))
     builder = Builder(analysis, workspace.store, hidden, events, perf)
-    report = builder.build(chosen, keep_going=keep_going, jobs=jobs, dry_run=dry_run, use_cache=use_cache)
+    report = builder.build(chosen, keep_going=keep_going, jobs=jobs, dry_run=dry_run, use_cache=use_cache, without=without)
     if events is not None and use_cache:
         for gate in report.gates:
             for why in () if gate.cached else workspace.shared_refusals(gate.action_key):

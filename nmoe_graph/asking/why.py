@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..answers import WhyReport
-from ..label import parse_label
+from ..digest.analysis import Analysis
+from ..label import Label, parse_label
+from ..model import Gate
 from ..plan.affected import AffectedReport, Change, explain, way_to
 from ..plan.control import control_words
 from ..result import Result
@@ -34,7 +36,11 @@ def why(workspace: Asked, label: str, since: str | None = None, at: str | None =
     failures: list[Result] = []
     inputs: list[dict[str, Any]] = []
     notes: list[str] = []
-    if target.kind in ("gate", "action"):
+    if isinstance(target, Gate) and target.gate_kind == "perf":
+        notes.append("a perf gate is judged for a contract that has a budget: nmoe-graph build //contracts:ID")
+    elif target.kind in ("bundle", "contract", "merge"):
+        notes += _needed(workspace, new, target.label)
+    elif target.kind in ("gate", "action"):
         manifest = new.kept_manifest(name)
         rows = {entry[0]: entry for entry in manifest.get("inputs", ())}
         inputs = [
@@ -80,3 +86,21 @@ def why(workspace: Asked, label: str, since: str | None = None, at: str | None =
         inputs=tuple(inputs),
         notes=tuple(notes),
     )
+
+
+def _needed(workspace: Asked, analysis: Analysis, label: Label) -> list[str]:
+    """The gates that a bundle, a contract or a merge comes down to, and which of them are proven."""
+    table = analysis.table()
+    found: dict[str, list[str]] = {"proven": [], "not proven": [], "judged by its budget": []}
+    for one in sorted(analysis.graph.closure([label])):
+        target = analysis.graph.targets[one]
+        if not isinstance(target, Gate):
+            continue
+        row = table[str(one)]
+        if target.gate_kind == "perf":
+            state = "judged by its budget"
+        else:
+            proof = workspace.store.proof(row.digest, timeout_s=row.timeout_s or 10**9, accept_flaky=row.accept_flaky)
+            state = "not proven" if proof is None else "proven"
+        found[state].append(target.gate_id)
+    return [f"{state}: {', '.join(gates)}" for state, gates in found.items() if gates]

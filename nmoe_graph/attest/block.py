@@ -72,6 +72,8 @@ def write_block(workspace: Asked, evidence: Evidence, contract: Contract, at: st
     proven: dict[str, list[str]] = {"a": [], "b": []}
     unproven: list[str] = []
     notes: list[str] = []
+    if not facts.paths:
+        notes.append(f"nothing changed between {evidence.base_ref} and {commit[:12]}: check out the branch, or say --at REF")
     for gate_id in contract.required:
         gate = evidence.gate(gate_id)
         if gate is None:

@@ -68,9 +68,7 @@ class Evidence:
         self._workspace, self._repository = workspace, workspace.repository
         ref = base or workspace.base_ref()
         if ref is None:
-            raise SnapshotError(
-                "no base ref is here, so there are no rules to judge by", hint="git fetch origin, or say --base REF"
-            )
+            raise SnapshotError("no base ref is here, so there are no rules to judge by", hint=self._repository.base_hint())
         self.base_ref = ref
         self.base = self._repository.resolve(ref)
         self.now = now or datetime.now(UTC)

@@ -85,7 +85,7 @@ class _Judge:
                 return [*lines, VerifyLine(False, why)], []
             statement = signed.statement(file)
         except DeclarationError as error:
-            return [*lines, *(VerifyLine(False, fault.what, str(fault.at or "")) for fault in error.faults)], []
+            return [*lines, *(VerifyLine.refused(fault) for fault in error.faults)], []
         commit = self._asked or statement.commit
         self.commit = commit
         lines.append(VerifyLine(None, f"it speaks of the commit {statement.commit[:12]}"))
@@ -163,7 +163,7 @@ class _Judge:
             gates = GatesFile("", evidence.gates(), ())
             said = attestation_data(reading, gates, contract, evidence_follows=True)
         except (DeclarationError, UsageError) as error:
-            return [VerifyLine(False, fault.what, str(fault.at or "")) for fault in error.faults], []
+            return [VerifyLine.refused(fault) for fault in error.faults], []
         assert contract is not None  # the header has an issue, or the reading was refused
         lines = [VerifyLine(None, f"contract {contract.issue} asks for {', '.join(contract.required)}")]
         try:
@@ -171,7 +171,7 @@ class _Judge:
             baseline = self._repository.resolve(str(said["nmoe_pr"]["baseline_sha"]))
             facts = change_facts(self._repository, evidence.base, commit, contract, evidence.rules)
         except NmoeGraphError as error:
-            return [*lines, *(VerifyLine(False, fault.what) for fault in error.faults)], []
+            return [*lines, *(VerifyLine.refused(fault) for fault in error.faults)], []
         self.commit = commit
         if baseline != facts.fork:
             what = f"baseline_sha is {baseline[:12]}, and the branch left {evidence.base_ref} at {facts.fork[:12]}"

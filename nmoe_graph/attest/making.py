@@ -156,6 +156,26 @@ def statements_of(
     return list(dict.fromkeys(made)), refused
 
 
+def proven_by_no_commit(workspace: Asked) -> dict[str, str]:
+    """By label, the gates that are proven at HEAD, and only by runs that no statement can be made of; in words."""
+    head = workspace.repository.try_resolve("HEAD")
+    try:
+        table = workspace.analysis(head).table() if head is not None else {}
+    except NmoeGraphError:
+        return {}
+    found = {}
+    for label, row in table.items():
+        if row.kind != "gate":
+            continue
+        proofs = workspace.store.proofs(row.digest, timeout_s=row.timeout_s or 10**9, accept_flaky=row.accept_flaky)
+        if proofs and not any(one.commit for one in proofs):
+            gate = label.removeprefix("//gates/")
+            found[label] = (
+                f"{label}: what proves it at HEAD ran before there was a commit; nmoe-graph build {gate} --no-cache runs it at one"
+            )
+    return found
+
+
 def note_words(statement: Statement) -> str:
     """What a note says of a statement, in one line for people."""
     run = statement.run

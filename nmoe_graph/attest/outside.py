@@ -44,7 +44,7 @@ def verify_outside(
             return VerifyReport(file, form, tuple(lines), commit)
         statement = signed.statement(file)
     except DeclarationError as error:
-        lines += [VerifyLine(False, fault.what, str(fault.at or "")) for fault in error.faults]
+        lines += [VerifyLine.refused(fault) for fault in error.faults]
         return VerifyReport(file, form or "unknown", tuple(lines), commit)
     if commit is None:
         lines.append(VerifyLine(None, f"no commit was asked for: it speaks of {statement.commit}"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import printable
+from ..errors import Fault, printable
 from ..markup import table
 from ..safe import redact
 
@@ -22,6 +22,11 @@ class VerifyLine:
     ok: bool | None
     what: str
     at: str = ""
+
+    @classmethod
+    def refused(cls, fault: Fault) -> VerifyLine:
+        """A fault of what was handed in: with its place, and with what to do about it."""
+        return cls(False, f"{fault.what} ({fault.hint})" if fault.hint else fault.what, str(fault.at or ""))
 
     @property
     def level(self) -> str:

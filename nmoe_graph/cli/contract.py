@@ -12,6 +12,7 @@ from ..errors import UsageError, did_you_mean, printable, render_faults
 from ..report.console import json_text, show, tell
 from ..report.contracts import check_text, status_text, sync_text
 from ..workspace import Workspace
+from .streams import can_ask
 
 _CHOICES = {
     "kind": ("feature", "bugfix", "perf", "refactor", "docs"),
@@ -42,7 +43,7 @@ def _words(values: list[str]) -> tuple[str, ...]:
 def _new(desk: ContractDesk, options: argparse.Namespace) -> int:
     said = {name: getattr(options, name) or "" for name in ("id", "slug", "kind", "risk", "complexity", "title")}
     allow, gates = _words(options.allow), _words(options.gate)
-    if sys.stdin.isatty() and sys.stderr.isatty():
+    if can_ask():
         said["id"] = said["id"] or _ask("id", desk.free_id())
         said["slug"] = said["slug"] or _ask("slug, such as global-attention")
         for name, choices in _CHOICES.items():
@@ -106,7 +107,8 @@ def _ask(what: str, default: str = "", choices: tuple[str, ...] = ()) -> str:
         word = line.strip() or default
         if word and (not choices or word in choices):
             return word
-        sys.stderr.write(f"{did_you_mean(word, choices) or 'an answer is needed'}\n")
+        wanted = f"one of {', '.join(choices)}" if word and choices else "an answer is needed"
+        sys.stderr.write(f"{did_you_mean(word, choices) or wanted}\n")
     raise UsageError(f"no usable answer for {what}")
 
 

@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 
-from ..errors import UsageError, printable
+from ..errors import UsageError, counted, printable
 from ..report.console import columns, json_text, short, show
 from ..workspace import Workspace
 
@@ -78,7 +78,7 @@ def run_gc(options: argparse.Namespace, words: list[str]) -> int:
         if len(done.removed) > _MOST_SHOWN:
             show(f"... and {len(done.removed) - _MOST_SHOWN} more")
         sizes = f"{shown_size(done.freed)} freed, {shown_size(done.left)} left"
-        show(f"{len(done.removed)} results and {done.blobs} blobs removed, {sizes}")
+        show(f"{counted(len(done.removed), 'result')} and {counted(done.blobs, 'blob')} removed, {sizes}")
     if done.in_use:
         sys.stderr.write("note: a build is running, so nothing that it may need was removed; run it again later\n")
     if done.unlocked:
@@ -93,7 +93,8 @@ def run_gc(options: argparse.Namespace, words: list[str]) -> int:
 def run_verify(options: argparse.Namespace, words: list[str]) -> int:
     if words:
         raise UsageError("results verify takes no labels: it looks at the whole store", hint="verify FILE judges a statement")
-    found = Workspace.open(options.directory).inspect_results()
+    workspace = Workspace.open(options.directory)
+    found = workspace.inspect_results()
     if options.format == "json":
         document = {
             "schema": "nmoe-graph/results-verify@1",
@@ -108,7 +109,12 @@ def run_verify(options: argparse.Namespace, words: list[str]) -> int:
     for one in (*found.damaged, *found.incomplete)[:_MOST_SHOWN]:
         show(f"{printable(one.path)}: {one.what}")
     show(
-        f"{found.results} results and {found.blobs} blobs are whole ({shown_size(found.size)}); "
+        f"{counted(found.results, 'result')} and {counted(found.blobs, 'blob')} are whole ({shown_size(found.size)}); "
         f"{len(found.damaged)} damaged{' and put aside' if found.all_aside else ''}, {len(found.incomplete)} incomplete"
     )
+    aside = len(list((workspace.store.root / "quarantine").glob("*"))) - len(found.damaged)
+    if aside > 0:
+        sys.stderr.write(
+            f"note: damaged and put aside earlier: {aside}, in {printable(str(workspace.store.root / 'quarantine'))}\n"
+        )
     return found.exit_code

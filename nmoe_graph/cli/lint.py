@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import UsageError, render_faults
+from ..errors import UsageError, counted, render_faults
 from ..report.console import embeddable, json_text, show
+from .streams import read_file
 
 
 def run(options: argparse.Namespace) -> int:
@@ -16,9 +17,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"lint {options.kind} needs a FILE", hint="without KIND and FILE the whole workspace is checked")
     if options.kind == "log":
         return _log(options)
-    from ..load.lint import lint_file
+    from ..load.lint import MOST_BYTES, lint_file
 
-    data, faults = lint_file(options.kind, options.file, options.gates, options.contract)
+    given = read_file("-", MOST_BYTES) if options.file == "-" else None
+    data, faults = lint_file(options.kind, options.file, options.gates, options.contract, data=given)
     if faults:
         if options.format == "json":
             show(json_text({"schema": "nmoe-graph/lint@1", "faults": [fault.to_dict() for fault in faults[:50]]}))
@@ -42,7 +44,7 @@ def _workspace(options: argparse.Namespace) -> int:
     if options.format == "text":
         errors = sum(fault.level == "error" for fault in report.faults)
         warnings = len(report.faults) - errors
-        show(f"{report.targets} targets, {errors} errors, {warnings} warnings")
+        show(", ".join([counted(report.targets, "target"), counted(errors, "error"), counted(warnings, "warning")]))
     return 1 if any(fault.level == "error" for fault in report.faults) else 0
 
 
@@ -77,7 +79,7 @@ def _log(options: argparse.Namespace) -> int:
         return 0
     show(text)
     for name, listed in sound.items():
-        sys.stderr.write(f"{name}: {len(listed)} samples, p50 {p50(listed):g}\n")
+        sys.stderr.write(f"{name}: {counted(len(listed), 'sample')}, p50 {p50(listed):g}\n")
     for refused in samples.refused[:50]:
         sys.stderr.write(f"line {refused.line}: a sample of {refused.metric} {refused.why}, so it has none\n")
     return 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Sequence
 
 from ..errors import NmoeGraphError, UsageError, did_you_mean, printable, render_faults
 from .parser import VERBS, make_parser
+from .streams import mute_stdout, prepare
 
 __all__ = ["main"]
 
@@ -21,9 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(100_000, 20, 50)  # records that live until the answer is given are not worth walking again and again
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us: `>&-`
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the life of the process
+    prepare()
     try:
         return _run(args)
     except NmoeGraphError as error:
@@ -33,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone; nothing that we could still say would reach anybody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute_stdout()
         return 141
     except RecursionError:
         return _say(args, UsageError("something is nested too deep to be read"))
@@ -58,10 +56,15 @@ def _run(args: list[str]) -> int:
         # argparse gives a list of words up at the first flag; what follows the flag belongs to it too.
         words = next((name for name in ("labels", "words", "contracts", "paths") if hasattr(options, name)), None)
         if left and (words is None or any(one.startswith("-") for one in left)):
-            parser.error(f"unrecognized arguments: {' '.join(printable(one, limit=60) for one in left)}")
+            verb = f"{options.verb} {getattr(options, 'action', '')}".strip()
+            raise UsageError(
+                f"unrecognized arguments: {' '.join(printable(one, limit=60) for one in left)}",
+                hint=f"nmoe-graph {verb} --help lists what it takes",
+            )
         if words is not None:
             getattr(options, words).extend(left)
     except SystemExit as stop:
+        sys.stdout.flush()
         return 2 if stop.code not in (0, None) else 0
     module = import_module(f"nmoe_graph.cli.{VERBS[options.verb][0]}")
     code: int = module.run(options)
@@ -84,6 +87,6 @@ def _say(args: Sequence[str], error: NmoeGraphError) -> int:
             }
             print(json_text(document))  # noqa: T201
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:  # its reader has gone, or what is wrong is stdout itself
+        mute_stdout()
     return error.exit_code

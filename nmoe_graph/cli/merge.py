@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
+from contextlib import nullcontext
 
 from ..errors import UsageError
 from ..report.console import json_text, merge_text, show, tell
+from ..report.progress import progress
 from ..workspace import Workspace
 from .plan_merges import pairs
 
@@ -33,13 +36,21 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--match-head is about a pull request, and goes with --github")
     if options.exact:
         raise UsageError("--exact is a way to land on GitHub, and goes with --github", hint="a local landing is always exact")
-    report = Workspace.open(options.directory).merge(
-        options.contracts,
-        train=options.train,
-        dry_run=options.dry_run,
-        prove=options.prove,
-        branches=pairs("--branch", "REF", options.branch),
-        base=options.base,
-    )
+    with progress() if options.prove else nullcontext() as events:
+        report = Workspace.open(options.directory).merge(
+            options.contracts,
+            train=options.train,
+            dry_run=options.dry_run,
+            prove=options.prove,
+            branches=pairs("--branch", "REF", options.branch),
+            base=options.base,
+            events=events,
+        )
     show(json_text(report.to_dict()) if options.format == "json" else merge_text(report))
+    if (
+        options.format == "text"
+        and not options.prove
+        and any(one.startswith("not proven") for row in report.rows for one in row.missing)
+    ):
+        sys.stderr.write("hint: --prove runs what is missing, at the tree that would land\n")
     return report.exit_code

@@ -28,6 +28,10 @@ VERBS = {
     "safe": ("safe", "what in a text must not be public: hosts, addresses, paths, clusters, credentials"),
 }
 
+_AT = "as this commit has it (default: the work tree)"
+_KINDS = "gate, bundle, contract, merge, files, python, toolchain, action"
+_LINTED = ("contract", "issue", "gates", "build", "attestation", "log")
+
 
 def _common(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
     parser.add_argument("-C", dest="directory", default=argparse.SUPPRESS, metavar="DIR", help="work as if started in DIR")
@@ -80,13 +84,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--kind",
         default="gate",
         metavar="K,K",
-        help="gate, bundle, contract, merge, files, python, toolchain, action, or all",
+        help=f"{_KINDS}, or all (default: gate)",
     )
 
     why = verb("why")
-    why.add_argument("label", metavar="LABEL")
+    why.add_argument("label", metavar="LABEL", help="a gate, a bundle, a contract, or any other target")
     why.add_argument("--since", metavar="REF", help="explain the change since the merge base with REF")
-    why.add_argument("--at", metavar="REF")
+    why.add_argument("--at", metavar="REF", help=_AT)
 
     plan = verb("plan-merges")
     plan.add_argument("contracts", nargs="*", metavar="CONTRACT", help="contract ids (default: all)")
@@ -127,15 +131,15 @@ def make_parser() -> argparse.ArgumentParser:
 
     graph = verb("graph", ("text", "json", "dot", "mermaid", "label"))
     graph.add_argument("labels", nargs="*", metavar="LABEL", help="only these and what they need (default: everything)")
-    graph.add_argument("--at", metavar="REF")
+    graph.add_argument("--at", metavar="REF", help=_AT)
 
     query = verb("query", ("text", "json", "label"))
     query.add_argument(
         "words", nargs="+", metavar="deps|rdeps LABEL...", help="what targets need, who needs them; or just patterns"
     )
-    query.add_argument("--kind", default="all", metavar="K,K")
+    query.add_argument("--kind", default="all", metavar="K,K", help=f"only these: {_KINDS} (default: all)")
     query.add_argument("--direct", action="store_true", help="one step only")
-    query.add_argument("--at", metavar="REF")
+    query.add_argument("--at", metavar="REF", help=_AT)
 
     results = verb("results")
     results.add_argument(
@@ -145,7 +149,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="a label, or a commit, a tree or an action key, whole or a unique prefix (default: all); or gc, verify, "
         "export [LABEL|COMMIT], import FILE..., push [REMOTE], pull [REMOTE]",
     )
-    results.add_argument("--at", metavar="REF")
+    results.add_argument("--at", metavar="REF", help=_AT)
     results.add_argument("--max-size", metavar="SIZE", help="gc: remove the oldest until the store is this small: 500M, 20G")
     results.add_argument("--max-age", metavar="AGE", help="gc: remove what is older: 12h, 30d; newest proofs do not age")
     results.add_argument("--contract", metavar="ID", help="export, push: the contract that was worked on")
@@ -160,20 +164,22 @@ def make_parser() -> argparse.ArgumentParser:
     _signing(results)
 
     log = verb("log")
-    log.add_argument("label", metavar="LABEL")
-    log.add_argument("--at", metavar="REF")
+    log.add_argument("label", metavar="LABEL", help="a gate that has run here")
+    log.add_argument("--at", metavar="REF", help=_AT)
     log.add_argument("--raw", action="store_true", help="the bytes as they were written; not for a terminal")
 
     audit = verb("audit")
     audit.add_argument("labels", nargs="*", metavar="LABEL", help="gates, bundles or patterns (default: every gate)")
-    audit.add_argument("--at", metavar="REF")
+    audit.add_argument("--at", metavar="REF", help=_AT)
     audit.add_argument("--budget", type=_positive, default=20, metavar="N", help="damages tried a gate (default: 20)")
     audit.add_argument("--seed", type=int, default=0, metavar="N", help="which damages are drawn (default: 0)")
     audit.add_argument("--jobs", "-j", type=_positive, default=2, metavar="N", help="runs at once (default: 2)")
 
     lint = verb("lint")
-    lint.add_argument("kind", nargs="?", choices=("contract", "issue", "gates", "build", "attestation", "log"), metavar="KIND")
-    lint.add_argument("file", nargs="?", metavar="FILE")
+    lint.add_argument("kind", nargs="?", choices=_LINTED, metavar="KIND", help=f"what FILE is: {', '.join(_LINTED)}")
+    lint.add_argument(
+        "file", nargs="?", metavar="FILE", help="- is stdin; without KIND and FILE: every declaration of the workspace"
+    )
     lint.add_argument("--gates", metavar="FILE", help="the gates that FILE may name")
     lint.add_argument("--contract", metavar="FILE", help="the contract that an attestation answers")
     lint.add_argument("--gate", metavar="ID", help="log: read samples as this gate of --gates declares it")
@@ -283,7 +289,7 @@ def _contract(parser: argparse.ArgumentParser) -> None:
     sync.add_argument("--dry-run", "-n", action="store_true", help="say what would change")
     _github(sync)
     tree = made["worktree"]
-    tree.add_argument("contract", metavar="CONTRACT")
+    tree.add_argument("contract", metavar="CONTRACT", help="the id of a contract")
     tree.add_argument("--base", metavar="REF", help="where the branch begins (default: the workspace's base)")
     tree.add_argument("--path", metavar="DIR", help="where the worktree goes (default: ../NAME-worktrees/issue-ID-SLUG)")
     status = made["status"]
@@ -302,9 +308,9 @@ def _pr(parser: argparse.ArgumentParser) -> None:
             "update": "push what the branch gained, and write the block of what is proven now",
         },
     )
-    made["create"].add_argument("contract", metavar="CONTRACT")
+    made["create"].add_argument("contract", metavar="CONTRACT", help="the id of a contract of the base")
     made["create"].add_argument("--draft", action="store_true", help="open it as a draft")
-    made["verify"].add_argument("number", type=_number, metavar="N")
+    made["verify"].add_argument("number", type=_number, metavar="N", help="the number of a pull request")
     made["verify"].add_argument(
         "--tier",
         choices=("a", "ab"),
@@ -314,7 +320,7 @@ def _pr(parser: argparse.ArgumentParser) -> None:
     made["verify"].add_argument(
         "--report", action="store_true", help="say it on the pull request: a comment, and a check on its head"
     )
-    made["update"].add_argument("number", type=_number, metavar="N")
+    made["update"].add_argument("number", type=_number, metavar="N", help="the number of a pull request")
     for one in made.values():
         one.add_argument("--base", metavar="REF", help="whose rules count (default: the branch that it would land on)")
         _github(one)
@@ -331,7 +337,7 @@ def _tier_b(parser: argparse.ArgumentParser) -> None:
         },
     )
     for name in ("run", "approve"):
-        made[name].add_argument("number", type=_number, metavar="PR")
+        made[name].add_argument("number", type=_number, metavar="PR", help="the number of a pull request")
         made[name].add_argument("--bundle", default="", metavar="B", help="the bundle to prove")
         made[name].add_argument("--gate", default="", metavar="ID", help="the one gate to prove")
     run = made["run"]

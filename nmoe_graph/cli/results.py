@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError, printable
+from ..errors import UsageError, counted, printable
+from ..git.refs import has_ledger
 from ..report.console import json_text, results_text, show
 from ..safe import redact
 from ..workspace import Workspace
@@ -27,9 +28,23 @@ def run(options: argparse.Namespace) -> int:
         return verb(options, words[1:])
     if len(words) > 1:
         raise UsageError(f"results takes one label or commit, not {len(words)}", hint=f"verbs: {', '.join(_VERBS)}")
-    report = Workspace.open(options.directory).results(words[0] if words else None, options.at)
+    workspace = Workspace.open(options.directory)
+    report = workspace.results(words[0] if words else None, options.at)
     show(json_text(report.to_dict()) if options.format == "json" else results_text(report))
+    if not words and options.format == "text" and (held := _stated(workspace)):
+        sys.stderr.write(
+            f"note: the ledger holds {counted(held, 'signed statement')}; build, why and verify take those that count\n"
+        )
     return 0
+
+
+def _stated(workspace: Workspace) -> int:
+    """How many signed statements the ledger of this clone holds, whether they count or not."""
+    if not has_ledger(workspace.repository.common_dir):
+        return 0
+    from ..git.ledger import Ledger
+
+    return sum(path.startswith("results/") for path in Ledger(workspace.repository).here().files)
 
 
 def _signing(options: argparse.Namespace) -> Signing | None:
@@ -55,8 +70,9 @@ def _export(options: argparse.Namespace, words: list[str]) -> int:
         base=options.base,
     )
     _say_unstated(refused)
-    sys.stdout.write("".join(one.decode("utf-8") for one in made))
-    sys.stderr.write(f"{len(made)} statements\n")
+    sys.stdout.buffer.write(b"".join(made))  # as they are, whatever the terminal can say
+    sys.stdout.buffer.flush()
+    sys.stderr.write(f"{counted(len(made), 'statement')}\n")
     return 0 if made else 1
 
 
@@ -66,7 +82,7 @@ def _import(options: argparse.Namespace, words: list[str]) -> int:
     listed = [row for path in words for row in _lines(path)]
     fresh = Workspace.open(options.directory).import_results(listed)
     document = {"schema": "nmoe-graph/import@1", "read": len(listed), "new": fresh}
-    show(json_text(document) if options.format == "json" else f"{fresh} new of {len(listed)} signed statements")
+    show(json_text(document) if options.format == "json" else f"{fresh} new of {counted(len(listed), 'signed statement')}")
     return 0
 
 

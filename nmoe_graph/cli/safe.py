@@ -12,6 +12,7 @@ from importlib import import_module
 from ..errors import HostError, UsageError, printable
 from ..report.console import json_text, show
 from ..safe import Finding, findings
+from .streams import read_file
 
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_SHOWN = 10_000
@@ -50,14 +51,7 @@ def read_bytes(path: str) -> bytes:
     Raises:
         UsageError: it cannot be read, or is too large to be looked at whole.
     """
-    try:
-        if path == "-":
-            data = sys.stdin.buffer.read(_MOST_BYTES + 1)
-        else:
-            with open(path, "rb") as handle:
-                data = handle.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{printable(path, limit=200)} cannot be read: {error.strerror}") from None
+    data = read_file(path, _MOST_BYTES)
     if len(data) > _MOST_BYTES:
         raise UsageError(f"{printable(path, limit=200)} is too large: the limit is {_MOST_BYTES} bytes")
     return data

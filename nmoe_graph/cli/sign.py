@@ -15,10 +15,10 @@ from .verify import read_file
 
 def run(options: argparse.Namespace) -> int:
     data = read_file(options.file)
-    signed = read_signed(data, options.file)
-    if signed.form is not Form.STATEMENT:
+    value = read_json(data, options.file, "the statement")
+    if read_signed(data, options.file).form is not Form.STATEMENT:
         raise UsageError(f"{options.file} is signed already", hint="hand in the bare statement")
-    payload = canonical(read_json(data, options.file))
+    payload = canonical(value)
     read_statement(payload, options.file)  # nobody should sign what nobody could use
     sys.stdout.write(Signing.chosen(options.key, options.form, options.backend).sign(payload).decode("utf-8"))
     return 0

@@ -13,6 +13,7 @@ from ..report.tierb import job_text, tierb_text
 from ..safe import redact
 from ..tierb.desk import TierBDesk, TierBReport
 from ..workspace import Workspace
+from .streams import can_ask
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,7 +79,7 @@ def _report(desk: TierBDesk, options: argparse.Namespace) -> TierBReport:
 
 
 def _sure(reject: bool) -> bool:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise UsageError("nobody is there to ask", hint="--yes says that you have read the change")
     sys.stderr.write(f"{'reject' if reject else 'I have read this head, and it may run on our machine'}: yes or no? ")
     sys.stderr.flush()

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from datetime import UTC, datetime
 
 from ..attest.report import VerifyReport
-from ..errors import UsageError, printable
+from ..errors import UsageError
 from ..report.console import json_text, show, verify_text
+from . import streams
 
 _MOST_BYTES = 4 * 1024 * 1024
+
+
+def read_file(path: str) -> bytes:
+    return streams.read_file(path, _MOST_BYTES)
 
 
 def run(options: argparse.Namespace) -> int:
     report = _outside(options) if options.keys or options.allowed_signers else _inside(options)
     show(json_text(report.to_dict()) if options.format == "json" else verify_text(report))
     return report.exit_code
-
-
-def read_file(path: str) -> bytes:
-    if path == "-":
-        return sys.stdin.buffer.read(_MOST_BYTES + 1)
-    try:
-        with open(path, "rb") as handle:
-            return handle.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{printable(path, limit=200)} cannot be read: {error.strerror}") from None
 
 
 def _outside(options: argparse.Namespace) -> VerifyReport:

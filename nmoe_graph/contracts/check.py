@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..digest.analysis import Analysis
-from ..errors import DeclarationError, Fault, Location, UsageError, printable
+from ..errors import DeclarationError, Fault, Location, UsageError, counted, printable
 from ..git.snapshot import Snapshot
 from ..load.discover import discover
 from ..load.gates import GatesFile
@@ -88,7 +88,7 @@ def check_contracts(snapshot: Snapshot, synced: Snapshot | None, wanted: Sequenc
 
 def _row(contract: Contract) -> Checked:
     place = contract.at.file if contract.at is not None else ""
-    return Checked(contract.issue, place, f"{contract.risk} {contract.work}, {len(contract.required)} gates")
+    return Checked(contract.issue, place, f"{contract.risk} {contract.work}, {counted(len(contract.required), 'gate')}")
 
 
 def _file(word: str, gates: GatesFile, known: dict[str, Contract], allow: Sequence[str]) -> Checked:
@@ -106,4 +106,6 @@ def _file(word: str, gates: GatesFile, known: dict[str, Contract], allow: Sequen
     if unknown:
         raise DeclarationError(Fault(f"depends on {', '.join(unknown)}, which no contract here is", Location(word)))
     required = said["gates"]["required"]
-    return Checked(str(said["nmoe"]["issue"]), word, f"{said['nmoe']['risk']} {said['nmoe']['kind']}, {len(required)} gates")
+    return Checked(
+        str(said["nmoe"]["issue"]), word, f"{said['nmoe']['risk']} {said['nmoe']['kind']}, {counted(len(required), 'gate')}"
+    )

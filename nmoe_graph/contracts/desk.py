@@ -171,9 +171,7 @@ class ContractDesk:
     def _base(self, base: str | None = None) -> Snapshot:
         ref = base or self._workspace.base_ref()
         if ref is None:
-            raise SnapshotError(
-                "no base ref is here, so there are no rules to judge by", hint="git fetch origin, or say --base REF"
-            )
+            raise SnapshotError("no base ref is here, so there are no rules to judge by", hint=self._repository.base_hint())
         return self._repository.at(ref)
 
     # -- checked and synced ----------------------------------------------------------------------------------------------------

@@ -77,19 +77,41 @@ class Builder:
 
     # -- the run ---------------------------------------------------------------------------------------------------------------
 
-    def build(self, chosen: Sequence[Label], *, keep_going: bool, jobs: int | None, dry_run: bool, use_cache: bool) -> BuildReport:
-        """Prove the gates that the labels stand for, and make the actions among them."""
-        with self._store.in_use():
-            return self._build(chosen, keep_going, jobs, dry_run, use_cache)
+    def build(
+        self,
+        chosen: Sequence[Label],
+        *,
+        keep_going: bool,
+        jobs: int | None,
+        dry_run: bool,
+        use_cache: bool,
+        without: frozenset[Label] = frozenset(),
+    ) -> BuildReport:
+        """Prove the gates that the labels stand for, but for those in `without`, and make the actions among them.
 
-    def _build(self, chosen: Sequence[Label], keep_going: bool, jobs: int | None, dry_run: bool, use_cache: bool) -> BuildReport:
+        The gate that a budget compares is proven all the same: without it nothing can be judged.
+        """
+        with self._store.in_use():
+            return self._build(chosen, keep_going, jobs, dry_run, use_cache, without)
+
+    def _build(
+        self,
+        chosen: Sequence[Label],
+        keep_going: bool,
+        jobs: int | None,
+        dry_run: bool,
+        use_cache: bool,
+        without: frozenset[Label],
+    ) -> BuildReport:
         graph = self._analysis.graph
         actions = [target for label in chosen if isinstance(target := graph.targets[label], Action)]
         items: list[Gate | Action] = [*graph.gates_of(chosen), *actions]
         items.sort(key=lambda item: item.label)
         budgets = self._perf.budgets(chosen) if self._perf is not None else []
+        budgets = [row for row in budgets if row[2].label not in without]
         judged = {gate.label for _, _, gate in budgets}
-        items = [item for item in items if item.label not in judged]
+        left_out = without - {Label.of_gate(gate.compare_gate or "") for _, _, gate in budgets}
+        items = [item for item in items if item.label not in judged | left_out]
         outcomes: dict[Label, GateOutcome] = {}
         todo: list[Gate | Action] = []
         for item in items:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import counted
 from ..metrics import LogPattern, Samples, read_jsonl, read_log
 from ..model import Job
 
@@ -92,7 +93,7 @@ class Evidence:
         for metric, least in sorted(self._least.items()):
             have = len(found.get(metric, ()))
             if not isinstance(least, int) or have < least:
-                return found, f"{have} samples of {metric}, and {least} are expected{_because(why, metric)}"
+                return found, f"{counted(have, 'sample')} of {metric}, and {least} are expected{_because(why, metric)}"
         for metric in sorted(self._finite):
             if metric not in found:
                 return found, f"no finite samples of {metric}{_because(why, metric)}"

@@ -74,7 +74,8 @@ def where_of_origin(repository: Repository, remote: str = "origin", environ: Map
     url = _git(repository, ["config", "--get", f"remote.{remote}.url"])
     if not url:
         raise UsageError(
-            f"there is no remote {remote} here", hint=f"git remote add {remote} URL, or name the repository: OWNER/NAME"
+            f"there is no remote {remote} here",
+            hint=f"git remote add {remote} URL; or say --remote NAME or --repository OWNER/NAME",
         )
     alias = None if "://" in url else _SCP.fullmatch(url)
     if alias and "." not in alias["host"] and alias["host"].lower() not in LOOPBACK:
@@ -83,7 +84,8 @@ def where_of_origin(repository: Repository, remote: str = "origin", environ: Map
         return _of_url(url, environ)
     except UsageError as error:
         fault = error.faults[0]
-        raise UsageError(f"remote {remote}: {fault.what}", hint=fault.hint) from None
+        hint = f"--remote NAME or --repository OWNER/NAME says where it is on GitHub; a remote's URL is one of {_FORMS}"
+        raise UsageError(f"remote {remote}: {fault.what}", hint=hint) from None
 
 
 def _git(repository: Repository, args: list[str]) -> str:

@@ -34,7 +34,7 @@ class Repository:
         Raises:
             UsageError: the folder is in no checkout, or the repository is of a kind that cannot be read.
         """
-        where = where.absolute()
+        where = where.resolve()  # as the system goes there: `..` and links by what they lead to, not by how they are written
         if not where.is_dir():
             raise UsageError(f"{printable(str(where))} is no folder")
         for folder in (where, *where.parents):
@@ -83,6 +83,15 @@ class Repository:
     def shallow(self) -> bool:
         return (self.common_dir / "shallow").exists()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been committed on the branch that is checked out."""
+        return self.try_resolve("HEAD") is None
+
+    def base_hint(self, flag: str = "--base") -> str:
+        """What to do where no ref of the base is here."""
+        return "nothing is committed here yet: git commit" if self.empty else f"git fetch origin, or say {flag} REF"
+
     # -- refs ------------------------------------------------------------------------------------------------------------------
 
     def resolve(self, ref: str) -> str:
@@ -97,6 +106,8 @@ class Repository:
         return found
 
     def _fetch_hint(self, ref: str) -> str:
+        if self.empty:
+            return "nothing is committed here yet: git commit"
         if self.shallow:
             return "this clone is shallow: git fetch --unshallow"
         remote, slash, branch = ref.partition("/")

@@ -104,6 +104,17 @@ class Graph:
             (dropped if pattern.negative else chosen).update(self._matching(pattern))
         return sorted(chosen - dropped)
 
+    def without(self, patterns: Iterable[str]) -> frozenset[Label]:
+        """What the subtractions of a list of patterns take out, wherever else it is reached from; a bundle is its gates.
+
+        Raises:
+            UsageError: a pattern is malformed, or names nothing.
+        """
+        parsed = [pattern for text in patterns if (pattern := parse_pattern(text)).negative]
+        dropped = {label for pattern in parsed for label in self._matching(pattern)}
+        bundles = [label for label in dropped if self.targets[label].kind == "bundle"]
+        return frozenset(dropped | {gate.label for gate in self.gates_of(bundles)})
+
     def _matching(self, pattern: Pattern) -> list[Label]:
         if pattern.name is not None:
             label = Label(pattern.package, pattern.name)
@@ -115,7 +126,7 @@ class Graph:
         found = [label for label in self.targets if pattern.matches(label)]
         if not found and not pattern.negative:
             hint = did_you_mean(pattern.package, {label.package for label in self.targets})
-            raise UsageError(f"no target matches {pattern.text}", hint=hint)
+            raise UsageError(f"no target matches {pattern.text}", hint=hint or "nmoe-graph query '//...' lists all targets")
         return found
 
     def gates_of(self, labels: Iterable[Label]) -> list[Gate]:

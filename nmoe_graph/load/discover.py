@@ -125,9 +125,8 @@ def _gates(snapshot: Snapshot, found: Declarations) -> GatesFile | None:
         return None
     data = snapshot.read(path)
     if data is None:
-        found.faults.append(
-            Fault(f"{path} does not exist", found.workspace.at, "[workspace] gates names the file that declares the gates")
-        )
+        at = dict(found.workspace.places).get("gates", found.workspace.at)
+        found.faults.append(Fault(f"{path} does not exist", at, "[workspace] gates names the file that declares the gates"))
         return None
     try:
         gates = load_gates(data, path, found.allow)
@@ -164,7 +163,8 @@ def _contracts(snapshot: Snapshot, found: Declarations, gates: GatesFile | None,
         for path in sorted(paths):
             data = snapshot.read(path)
             if data is None:
-                found.faults.append(Fault(f"{path} does not exist", found.workspace.at, "[workspace] contracts names it"))
+                at = dict(found.workspace.places).get("contracts", found.workspace.at)
+                found.faults.append(Fault(f"{path} does not exist", at, "[workspace] contracts names it"))
                 continue
             try:
                 contract = load_contract(data, path, gates, found.allow)

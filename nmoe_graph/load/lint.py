@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean
+from ..errors import DeclarationError, Fault, Location, UsageError, did_you_mean, printable
 from ..metrics import LogPattern
 from .attestation import attestation_data
 from .build import load_build
@@ -16,7 +16,7 @@ from .markdown import find_block
 from .text import Reading, decode
 from .yamltext import read_yaml
 
-__all__ = ["LINT_KINDS", "attestation_reading", "gate_patterns", "lint_file"]
+__all__ = ["LINT_KINDS", "MOST_BYTES", "attestation_reading", "gate_patterns", "lint_file"]
 
 
 def gate_patterns(gates: str | None, gate_id: str) -> tuple[LogPattern, ...]:
@@ -37,16 +37,22 @@ def gate_patterns(gates: str | None, gate_id: str) -> tuple[LogPattern, ...]:
     return patterns
 
 
+#: More of a file is not read: every kind has a lower limit of its own.
+MOST_BYTES = 4 * 1024 * 1024
 LINT_KINDS = ("contract", "issue", "gates", "build", "attestation")
 _MOST_BODY = 1024 * 1024
 
 
 def _read(path: str) -> bytes:
+    """
+    Raises:
+        UsageError: the file is not there, or is none.
+    """
     try:
         with open(path, "rb") as handle:
-            return handle.read(4 * 1024 * 1024 + 1)
+            return handle.read(MOST_BYTES + 1)
     except OSError as error:
-        raise DeclarationError(Fault(f"cannot be read: {error.strerror}", Location(path))) from None
+        raise UsageError(f"{printable(path, limit=200)} cannot be read: {error.strerror}") from None
 
 
 def _block(data: bytes, file: str, key: str) -> Reading:
@@ -113,10 +119,14 @@ def attestation_reading(data: bytes, file: str) -> Reading:
 
 
 def lint_file(
-    kind: str, path: str, gates: str | None = None, contract: str | None = None
+    kind: str, path: str, gates: str | None = None, contract: str | None = None, *, data: bytes | None = None
 ) -> tuple[dict[str, Any] | None, list[Fault]]:
-    """The normalised declaration, or None and every fault."""
+    """The normalised declaration, or None and every fault.  With `data`, `path` is only what the text is called.
+
+    Raises:
+        UsageError: a file is not there, or is none.
+    """
     try:
-        return lint_bytes(kind, _read(path), path, _gates(gates), contract), []
+        return lint_bytes(kind, _read(path) if data is None else data, path, _gates(gates), contract), []
     except DeclarationError as error:
         return None, list(error.faults)

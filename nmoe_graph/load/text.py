@@ -160,6 +160,8 @@ class Reading:
                 "a space after the colon makes a mapping: write cpu:import without it, or in quotes" if got == "a mapping" else ""
             )
             self.fault(path, f"{name} must be text (a string), not {got}", hint)
+        elif kind == "too_short":
+            self.fault(path, f"{name} must not be empty")
         elif kind == "value_error":
             message = str(error["ctx"]["error"])
             what, _, hint = message.partition(" || ")

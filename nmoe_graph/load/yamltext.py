@@ -73,6 +73,8 @@ def read_yaml(data: bytes | str, file: str, first_line: int = 0, whole_text: str
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         hint = 'text that begins with * or & must be in quotes: "**/x"' if "alias" in str(error) or "anchor" in str(error) else ""
+        if mark is not None and (text.split("\n")[mark.line : mark.line + 1] or [""])[0][mark.column : mark.column + 1] == "\t":
+            hint = "a tab stands there, and YAML takes none at the beginning of a line: indent with spaces"
         raise _refuse(
             file, f"not valid YAML: {error.problem or error.context or 'it cannot be read'}", mark, hint, first_line
         ) from None

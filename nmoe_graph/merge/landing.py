@@ -16,12 +16,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ..answers import Landed, MergeReport
+from ..answers import BuildReport, Landed, MergeReport
 from ..asking.asked import Asked
 from ..errors import HostError, SnapshotError, UsageError, printable
+from ..execute.build import Events
 from ..git.program import run_git
 from ..git.snapshot import Snapshot
 from ..git.writing import write_tree
+from ..label import Label
 from ..locks import held
 from ..plan.merge import MergePlan, Status, Step
 from .commit import landing_commit
@@ -50,16 +52,18 @@ class Lander:
 
     # -- the whole -------------------------------------------------------------------------------------------------------------
 
-    def land(self, wanted: Sequence[str], *, train: bool, dry_run: bool, prove: bool = False) -> MergeReport:
+    def land(
+        self, wanted: Sequence[str], *, train: bool, dry_run: bool, prove: bool = False, events: Events | None = None
+    ) -> MergeReport:
         """Land contracts, one after the other or as one train; without any, the first batch of the plan.
 
-        With `prove`, gates that are missing at the tree to land are run first, if this machine can.
+        With `prove`, gates that are missing at the tree to land are run first, if this machine can; `events` hears of them.
 
         Raises:
             UsageError: the base is no local branch, or a work tree of it holds changes.
             SnapshotError: a ref moved meanwhile; nothing more was changed.
         """
-        self._prove = prove
+        self._prove, self._events = prove, events
         with self._locked():
             if not dry_run:
                 self._resume()
@@ -71,6 +75,8 @@ class Lander:
                 if not wanted and not rows:
                     plan = planner.plan()
                     left = list(plan.batches[0].contracts) if plan.batches else []
+                    if later := [one for batch in plan.batches[1:] for one in batch.contracts]:
+                        self._notes.append(f"the first batch of {len(plan.batches)}; after it: {', '.join(later)}")
                 if not left:
                     break
                 already = [one for one in left if planner.known(one).issue in planner.landed]
@@ -132,13 +138,36 @@ class Lander:
             issues = [step.contract for step in unit]
             unproven = planner.unproven(tip.tree, issues)
             if unproven and self._prove:
-                planner.bring(tip.tree)
-                snapshot = Snapshot(self._repository.objects, tip.tree, f"tree {tip.tree[:12]}")
-                self._workspace.build(unproven, snapshot, keep_going=True)
+                self._build(planner, plan, tip, unproven)
                 unproven = planner.unproven(tip.tree, issues)
             if unproven:
                 found[tip.contract] = [f"not proven at {tip.tree[:12]}: {label}" for label in unproven]
+            else:
+                for step in unit:
+                    if reasons := self._budget(planner, plan, tip, step.contract):
+                        found[step.contract] = reasons
         return found
+
+    def _budget(self, planner: MergePlanner, plan: MergePlan, tip: Step, issue: str) -> list[str]:
+        """Why a contract's budget is not kept at the tree to land, against the base that it lands on; empty where it is."""
+        perf = planner.known(issue).perf
+        if perf is None:
+            return []
+        gate = str(Label.of_gate(perf.gate))
+        report = self._build(planner, plan, tip, [f"//contracts:{issue}"])
+        rows = [row for row in report.gates if row.label == gate]
+        if not rows:
+            return [f"not proven at {tip.tree[:12]}: {gate}"]
+        why = (row.reason.removeprefix(f"for {issue}: ") for row in rows if not row.proven)
+        return [f"not proven at {tip.tree[:12]}: {gate}: {one}" for one in why]
+
+    def _build(self, planner: MergePlanner, plan: MergePlan, tip: Step, labels: Sequence[str]) -> BuildReport:
+        """Gates at the tree to land; without `prove`, only what is known of them."""
+        planner.bring(tip.tree)
+        snapshot = Snapshot(self._repository.objects, tip.tree, f"tree {tip.tree[:12]}")
+        return self._workspace.build(
+            labels, snapshot, keep_going=True, dry_run=not self._prove, onto=plan.base, events=self._events if self._prove else None
+        )
 
     def _row(self, step: Step, commit: str = "", deleted: bool = False, missing: tuple[str, ...] = ()) -> Landed:
         return Landed(step.contract, step.title, commit, step.tree, step.strategy, step.branch, deleted, missing)
@@ -235,7 +264,7 @@ class Lander:
     def _locked(self) -> AbstractContextManager[None]:
         """One landing at a time on this machine."""
         busy = "another landing is under way in this repository"
-        return held(self._repository.state_dir / "locks/landing", "landings cannot be told apart", busy)
+        return held(self._repository.state_dir / "locks/landing", "the landing cannot be locked", busy)
 
     def _write_journal(self, data: dict[str, Any]) -> None:
         scratch = self._journal.with_suffix(".tmp")

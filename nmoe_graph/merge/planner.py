@@ -182,14 +182,17 @@ class MergePlanner:
             self._gates.merger.bring(tree)
 
     def unproven(self, tree: str, issues: Sequence[str]) -> list[str]:
-        """What landing these contracts at a tree of the plan still lacks: gates of tier a, those that they require, budgets."""
+        """What landing these contracts at a tree of the plan still lacks: gates of tier a and those that they require.
+
+        The gate of a contract's budget is not among them: it proves nothing by itself, and is judged by a build.
+        """
         table = self._gates.known(tree) or {}
         wanted: set[str] = set()
         for issue in issues:
             contract = self._contracts[issue]
-            wanted |= self._gates.required(contract, table) | {str(Label.of_gate(gate)) for gate in contract.required}
-            if contract.perf is not None:
-                wanted.add(str(Label.of_gate(contract.perf.gate)))
+            named = {str(Label.of_gate(gate)) for gate in contract.required}
+            budget = {str(Label.of_gate(contract.perf.gate))} if contract.perf is not None else set()
+            wanted |= (self._gates.required(contract, table) | named) - budget
         return sorted(label for label in wanted if label not in table or not self._gates.proven(table[label]))
 
     def _touched(self, issue: str, one: Facts) -> frozenset[str]:

@@ -123,7 +123,13 @@ class StepMaker:
         missing = sorted(named - new.keys())
         if missing:
             notes.append(f"required gates are not defined there: {', '.join(missing[:_MOST_NOTED])}")
+        if contract.perf is not None and before != after:
+            budget = contract.perf
+            notes.append(
+                f"its budget, {budget.budget_pct:+g} % of {budget.metric} by {budget.gate}, is judged at the tree that lands"
+            )
         unasked = [state.label for state in states if state.invalidated and not state.required and before != after]
+        unasked = [one for one in unasked if (gate := self._gates.gate(one)) is None or gate.gate_kind != "perf"]
         if unasked:
             notes.append(f"invalidates gates that it does not require: {', '.join(unasked[:_MOST_NOTED])}")
         return tuple(states)

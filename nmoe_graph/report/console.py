@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import printable
+from ..errors import counted, printable
 from ..plan.control import control_words
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def audit_text(report: AuditReport) -> str:
             lines.append(f"    inputs that never mattered: {printable(', '.join(gate.idle))}")
     lines += [f"finding: {short(one.label)} {printable(one.what)}" for one in report.findings]
     audited = sum(bool(gate.runs) for gate in report.gates)
-    return "\n".join([*lines, f"{audited} of {len(report.gates)} gates audited, {len(report.findings)} findings"])
+    return "\n".join([*lines, f"{audited} of {len(report.gates)} gates audited, {counted(len(report.findings), 'finding')}"])
 
 
 def build_text(report: BuildReport) -> str:
@@ -140,6 +140,7 @@ def affected_text(report: AffectedReport) -> str:
         lines.append(columns([[short(one.label), note]]) if note else short(one.label))
         lines += _changes(one.reasons, "    ")
     where = report.at or "the work tree"
+    where = where[:12] if where == report.commit else where
     if report.control_plane:
         lines.append(printable(control_words(report.control_plane)))
     lines.append(f"{len(report.targets)} affected between {printable(report.since)} ({report.base[:12]}) and {printable(where)}")
@@ -151,7 +152,7 @@ def why_text(report: WhyReport) -> str:
     if report.is_affected is not None:
         lines.append(f"{'affected' if report.is_affected else 'not affected'} since {printable(report.since)}")
         lines += _changes(report.affected, "    ", 50)
-    if report.kind in ("gate", "action"):
+    if report.kind in ("gate", "action") and (report.inputs or report.proof or report.failures or not report.notes):
         if report.proof is not None:
             whose = f", {printable(report.proof.reason)}" if report.proof.reason else ""
             lines.append(f"proven: {_result_words(report.proof)}{whose}")
@@ -181,7 +182,7 @@ def why_text(report: WhyReport) -> str:
 
 def _result_words(result: Result) -> str:
     commit = f"at {result.commit[:12]}" if result.commit else "in a dirty work tree"
-    return f"{commit} on {result.started[:19].replace('T', ' ')} in {_seconds(result.duration_s)}"
+    return f"{commit} on {result.started[:19].replace('T', ' ')} UTC in {_seconds(result.duration_s)}"
 
 
 def results_text(report: ResultsReport) -> str:
@@ -191,7 +192,7 @@ def results_text(report: ResultsReport) -> str:
             [
                 short(result.label),
                 result.verdict.value,
-                result.started[:19],
+                f"{result.started[:19]}Z",
                 (result.commit or "dirty")[:12],
                 result.action_key[:16],
                 ", ".join(filter(None, [note, printable(result.reason)])),
@@ -202,7 +203,7 @@ def results_text(report: ResultsReport) -> str:
 
 def verify_text(report: VerifyReport) -> str:
     """A row a line of evidence, then what it comes to."""
-    rows = [[line.level, line.what] for line in report.shown]
+    rows = [[line.level, (f"{line.at}: " if line.at else "") + line.what] for line in report.shown]
     where = f" at {report.commit[:12]}" if report.commit else ""
     end = f"counts: {', '.join(report.proven)}{where}" if report.counts else "does not count"
     return "\n".join([columns(rows), printable(end)] if rows else [printable(end)])

@@ -157,10 +157,14 @@ class PrivateKey:
             raise _needs_cryptography() from None
         name = printable(path, limit=200)
         try:
-            if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-                raise UsageError(f"the key {name} can be read by others", hint="chmod 600, or make a new one")
+            others = stat.S_IMODE(os.stat(path).st_mode) & 0o077
             with open(path, "rb") as handle:
                 data = handle.read(_MOST_BYTES)
+            if data.startswith((b"ssh-", b"ecdsa-", b"sk-", b"-----BEGIN PUBLIC KEY")):
+                hint = "the private one lies beside it, without .pub; one of ssh-agent signs with --backend ssh-keygen"
+                raise UsageError(f"{name} is the public half of a key", hint=hint)
+            if others:
+                raise UsageError(f"the key {name} can be read by others", hint="chmod 600, or make a new one")
         except OSError as error:
             raise UsageError(f"the key {name} cannot be read: {error.strerror}") from None
         load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key

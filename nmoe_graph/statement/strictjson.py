@@ -123,9 +123,8 @@ def read_json(data: bytes, file: str, what: str = "the file") -> Json:
         for each in texts(value):
             _check_text(each)
     except json.JSONDecodeError as error:
-        raise DeclarationError(
-            Fault(f"{what} is no JSON: {error.msg[:1].lower()}{error.msg[1:]}", _place(text, file, error.pos))
-        ) from None
+        why = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" starting at")
+        raise DeclarationError(Fault(f"{what} is no JSON: {why}", _place(text, file, error.pos))) from None
     except (_Refused, RecursionError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise DeclarationError(Fault(f"{what} is not JSON that can count: {why}", Location(file))) from None

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from ..result import Output, Result, Verdict
 from .entry import read_entry, write_entry
 
@@ -194,10 +194,10 @@ class Store:
         Raises:
             UsageError: no such name, or an ambiguous one.
         """
-        prefix = prefix.lower()
+        word, prefix = prefix, prefix.lower()
         if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
             raise UsageError(
-                f"{prefix[:60]} is neither a label nor a commit",
+                f"{printable(word, limit=60)} is neither a label nor a commit",
                 hint="a label, a ref, or at least 4 digits of a commit, a tree or an action key",
             )
         listed = self.all()

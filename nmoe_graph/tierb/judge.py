@@ -14,7 +14,7 @@ from pathlib import Path
 from ..attest.evidence import Asked, Evidence
 from ..attest.making import Signing, entry_of
 from ..attest.perf import budget_of
-from ..errors import DeclarationError, printable
+from ..errors import DeclarationError, counted, printable
 from ..git.ledger import LedgerEntry
 from ..model import Gate, Verdict
 from ..statement.statement import Statement, definition_json, read_statement
@@ -102,7 +102,7 @@ def _missing(gate: Gate, metrics: dict[str, tuple[float, ...]]) -> list[str]:
     for key, least in gate.expects:
         kind, _, name = key.partition(".")
         if kind == "samples" and isinstance(least, int) and len(metrics.get(name, ())) < least:
-            found.append(f"{len(metrics.get(name, ()))} samples of {name}, and {least} are due")
+            found.append(f"{counted(len(metrics.get(name, ())), 'sample')} of {name}, and {least} are due")
         elif kind == "finite" and not metrics.get(name):
             found.append(f"no sample of {name}")
     return found

@@ -334,10 +334,13 @@ def test_a_new_contract_is_asked_for_on_a_terminal(site: Site) -> None:
         os.close(terminal)
         os.write(controller, answers.encode())
         out = done.communicate(timeout=60)[0]
+        said.append(os.read(controller, 65536).decode())
         os.close(controller)
         return done.returncode, out
 
+    said: list[str] = []
     assert talk("\x04") == (2, "")
     code, out = talk("deeper\nnonsense\nfeature\ncold\nS\nA deeper model\ndemo/**\ncpu:import\n")
     assert (code, out.strip()) == (0, "configs/contracts/02-deeper.yaml")
+    assert "one of feature, bugfix, perf, refactor, docs" in said[-1]
     assert "title: A deeper model" in (site.laptop / "configs/contracts/02-deeper.yaml").read_text()

@@ -173,7 +173,7 @@ def test_the_remote_of_a_checkout(scratch) -> None:  # type: ignore[no-untyped-d
     scratch.git("remote", "add", "origin", str(scratch.root / "elsewhere.git"))
     with pytest.raises(UsageError, match="folder") as caught:
         where_of_origin(repository, environ={})
-    assert "OWNER/NAME" in caught.value.faults[0].hint
+    assert caught.value.faults[0].hint.startswith("--remote NAME or --repository OWNER/NAME")
     scratch.git("remote", "set-url", "origin", "a/b")
     with pytest.raises(UsageError, match="folder"):
         where_of_origin(repository, environ={})

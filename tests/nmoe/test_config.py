@@ -162,7 +162,9 @@ def test_unreadable_file_is_one_fault(tmp_path: Path, name: str, text: str | Non
 
 def test_no_file_is_a_fault() -> None:
     """Overrides alone are no configuration."""
-    assert faults("--steps=3") == ("a configuration file is due: CONFIG.toml [--key=value ...]",)
+    assert faults("--steps=3") == (
+        "a configuration file is due: CONFIG.toml [--key=value ...]; python -m nmoe CONFIG.toml lists the keys",
+    )
 
 
 # -- environment -----------------------------------------------------------------------------------------------------------------
