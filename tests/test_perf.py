@@ -424,3 +424,21 @@ def test_the_first_batch_lands_and_what_comes_after_it_is_named(landing: Scratch
     assert found["notes"] == [f"the first batch of 2; after it: {second[0]}"]
     found = ask("merge", "--train", "--prove", "--base", "main")
     assert ([one["contract"] for one in found["contracts"]], found["notes"]) == (second, [])
+
+
+def test_a_budget_is_not_judged_by_the_figures_of_a_train(landing: Scratch, ask: Ask, cli: Cli) -> None:
+    """What another contract gains would hide what this one costs: in a train of two, nothing lands."""
+    landing.write("speed.txt", speed(50, 51, 49))
+    landing.commit("slower")
+    landing.git("checkout", "-q", "main")
+    landing.contract("02")
+    landing.replace("configs/contracts/02-work.yaml", "cpu:import", "run:speed")
+    landing.replace("configs/contracts/02-work.yaml", "nmoe/**", "more.txt")
+    before = landing.commit("another")
+    landing.git("checkout", "-q", "-b", "issue/02-work")
+    landing.write("more.txt", "faster\n")
+    landing.commit("work of 02")
+    landing.git("checkout", "-q", "main")
+    code, out, _ = cli("merge", "--train", "--prove", "--base", "main", "01", "02")
+    assert code == 1 and "a train has one figure for all: land it by itself" in out
+    assert landing.git("rev-parse", "main") == before

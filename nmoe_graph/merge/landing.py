@@ -128,6 +128,8 @@ class Lander:
                 reasons.append(f"conflict with {', '.join(against)}: {', '.join(files)}")
             elif step.status != Status.READY:
                 reasons.append(step.status)
+            if len(unit) > 1 and planner.known(step.contract).perf is not None:
+                reasons.append("its budget is its own, and a train has one figure for all: land it by itself")
             stops = ("the declarations of", "required gates are not", CONTROL_PLANE)
             reasons += [note for note in step.notes if note.startswith(stops)]
             reasons += [f"out of scope: {path} ({what})" for path, what in step.scope]
