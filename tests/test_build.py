@@ -477,6 +477,31 @@ def test_store_that_cannot_be_written(scratch: Scratch, cli: Cli) -> None:
         assert json.loads(out)["gates"][0]["cached"] is False
 
 
+def test_a_damaged_proof_runs_again_and_is_named(scratch: Scratch, cli: Cli) -> None:
+    """Whoever waits for the run hears why; the next build is served again, in silence."""
+    assert cli("build", "cpu:import")[0] == 0
+    store = Workspace.open(scratch.root).store
+    (proof,) = (path for path in (store.root / "results").rglob("*") if path.is_file())
+    proof.write_bytes(proof.read_bytes()[:-1] + b"#")
+    name = proof.relative_to(store.root).as_posix()
+    code, out, err = cli("build", "cpu:import")
+    assert (code, "1 run" in out) == (0, True)
+    assert f"warning: {name} in the store was damaged, is put aside, and counts for nothing" in err
+    code, out, err = cli("build", "cpu:import")
+    assert (code, "1 cached" in out, "damaged" in err) == (0, True, False)
+
+
+def test_a_damaged_result_is_named_where_results_are_listed(scratch: Scratch, cli: Cli) -> None:
+    """And the others are still listed."""
+    assert cli("build", "cpu:import", "cpu:grep")[0] == 0
+    store = Workspace.open(scratch.root).store
+    path = sorted(path for path in (store.root / "results").rglob("*") if path.is_file())[0]
+    path.write_bytes(b"")
+    code, out, err = cli("results")
+    assert code == 0 and len([line for line in out.splitlines() if "passed" in line]) == 1
+    assert err.startswith(f"warning: {path.relative_to(store.root).as_posix()} in the store was damaged")
+
+
 def test_no_place_for_a_sandbox(ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where no sandbox can be made the verdict is `infra_error`, exit 3, and nothing is stored."""
     import tempfile

@@ -58,8 +58,10 @@ def build_here(
     perf = PerfJudge(analysis, workspace.store, lambda ref: _baseline(workspace, ref, tip, analysis))
     builder = Builder(analysis, workspace.store, hidden, events, perf)
     report = builder.build(chosen, keep_going=keep_going, jobs=jobs, dry_run=dry_run, use_cache=use_cache, without=without)
-    if events is not None and use_cache:
-        for gate in report.gates:
+    if events is not None:
+        for damaged in workspace.store.damaged:
+            events.warn(f"{damaged} in the store was damaged, is put aside, and counts for nothing")
+        for gate in report.gates if use_cache else ():
             for why in () if gate.cached else workspace.shared_refusals(gate.action_key):
                 events.warn(f"{gate.label}: {why}")
     return replace(report, trusted=workspace.repository.resolve(trusted), control_plane=control) if trusted is not None else report

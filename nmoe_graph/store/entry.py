@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["open_entry", "quarantine", "read_entry", "write_entry"]
@@ -57,8 +58,8 @@ def write_entry(path: Path, kind: str, key: str, body: bytes) -> None:
         os.close(folder)
 
 
-def read_entry(path: Path, kind: str, key: str | None = None) -> bytes | None:
-    """The body of an entry, or None: absent, unreadable or damaged.  A damaged file is put aside.
+def read_entry(path: Path, kind: str, key: str | None = None, on_damage: Callable[[Path], None] | None = None) -> bytes | None:
+    """The body of an entry, or None: absent, unreadable or damaged.  A damaged file is put aside, and `on_damage` hears of it.
 
     Without `key`, the one in the header is believed (and is covered by the seal).
     """
@@ -69,6 +70,8 @@ def read_entry(path: Path, kind: str, key: str | None = None) -> bytes | None:
     body = open_entry(data, kind, key)
     if body is None:
         quarantine(path)
+        if on_damage is not None:
+            on_damage(path)
     return body
 
 

@@ -84,7 +84,11 @@ class Store:
 
     def __init__(self, root: Path, shared: Shared | None = None) -> None:
         self.root = root
+        self.damaged: list[str] = []  # what was found damaged and put aside since this was opened, relative to the root
         self._shared = shared
+
+    def _found_damaged(self, path: Path) -> None:
+        self.damaged.append(path.relative_to(self.root).as_posix())
 
     # -- blobs -----------------------------------------------------------------------------------------------------------------
 
@@ -109,7 +113,7 @@ class Store:
         """The bytes of a digest, verified; None where they are not here or damaged."""
         if not _KEY.match(digest):
             return None
-        data = read_entry(self._blob_path(digest), "blob", digest)
+        data = read_entry(self._blob_path(digest), "blob", digest, self._found_damaged)
         return data if data is not None and hashlib.sha256(data).hexdigest() == digest else None
 
     # -- results ---------------------------------------------------------------------------------------------------------------
@@ -134,7 +138,7 @@ class Store:
             return []
         found = []
         for name in names:
-            body = read_entry(folder / name, "result", key)
+            body = read_entry(folder / name, "result", key, self._found_damaged)
             if body is None:
                 continue
             try:
