@@ -298,7 +298,7 @@ class Job:
     hidden: tuple[str, ...] = ()  # folders of this machine that the command must not see (the checkouts)
     writable: tuple[str, ...] = ()  # folders of this machine that it may write beside its own
     names: Callable[[], bytes] | None = None  # every path of the snapshot, a line each: to name what was missed
-    commit: str | None = None  # the commit that was tested; None for a dirty work tree
+    commit: str | None = None  # that was tested; None for a dirty work tree and for a merge to be
     tree: str = ""  # git tree id of the snapshot
     inputs_digest: str = ""
     expects: tuple[tuple[str, object], ...] = ()  # evidence that the run must leave

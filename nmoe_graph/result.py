@@ -60,3 +60,8 @@ class Result:
     log_bytes: int = 0
     outputs: tuple[Output, ...] = ()
     metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """The commit that was tested, or the tree where it was no commit's: a work tree with changes, a merge to be."""
+        return f"at {self.commit[:12]}" if self.commit else f"at tree {self.tree[:12]}"

@@ -436,6 +436,16 @@ def test_results_by_label_and_commit(scratch: Scratch, ask: Ask, cli: Cli) -> No
     assert cli("results", "cpu:nothing")[0] == 2
 
 
+def test_a_proof_of_no_commit_is_named_by_its_tree(scratch: Scratch, ask: Ask, cli: Cli) -> None:
+    """An edit that is not committed: the proof counts for whoever has the same inputs, and says of which tree it is."""
+    scratch.write("docs/a.txt", "one and more\n")
+    ask("build", "cpu:grep")
+    tree = stored(ask, "cpu:grep")[0]["tree"]
+    assert tree != scratch.git("rev-parse", "HEAD^{tree}")
+    assert f"proven at tree {tree[:12]}" in cli("build", "cpu:grep")[1]
+    assert "no commit" in cli("results")[1]
+
+
 def test_log_is_made_harmless(scratch: Scratch, cli: Cli, ask: Ask) -> None:
     """Escapes, carriage returns and bidirectional marks of a log go, workflow commands are spelt out."""
     text = "\\033[2J\\033]0;title\\007red\\r\\n::error::x\\n##[group]y\\n\\342\\200\\256abc\\b\\n"

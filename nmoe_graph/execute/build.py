@@ -227,9 +227,8 @@ class Builder:
             )
         proof = self._proof(item, key) if use_cache else None
         if proof is not None:
-            where = f"at {proof.commit[:12]}" if proof.commit else "in a dirty work tree"
             whose = f", {proof.reason}" if proof.reason else ""
-            return self._outcome(item, proof.verdict, f"proven {where}{whose}", proof, cached=True)
+            return self._outcome(item, proof.verdict, f"proven {proof.where}{whose}", proof, cached=True)
         inputs = self._analysis.inputs(item.label)
         if inputs.problems:
             return self._outcome(item, Verdict.FAILED, inputs.problems[0])

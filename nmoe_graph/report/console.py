@@ -181,8 +181,7 @@ def why_text(report: WhyReport) -> str:
 
 
 def _result_words(result: Result) -> str:
-    commit = f"at {result.commit[:12]}" if result.commit else "in a dirty work tree"
-    return f"{commit} on {result.started[:19].replace('T', ' ')} UTC in {_seconds(result.duration_s)}"
+    return f"{result.where} on {result.started[:19].replace('T', ' ')} UTC in {_seconds(result.duration_s)}"
 
 
 def results_text(report: ResultsReport) -> str:
@@ -193,7 +192,7 @@ def results_text(report: ResultsReport) -> str:
                 short(result.label),
                 result.verdict.value,
                 f"{result.started[:19]}Z",
-                (result.commit or "dirty")[:12],
+                result.commit[:12] if result.commit else "no commit",
                 result.action_key[:16],
                 ", ".join(filter(None, [note, printable(result.reason)])),
             ]
