@@ -273,7 +273,7 @@ def test_not_there_and_not_allowed(github: Double, client: Client) -> None:
     with pytest.raises(ForgeError) as missing:
         client().issue(404)
     assert (missing.value.trouble, missing.value.exit_code, missing.value.uncertain) == (Trouble.NOT_FOUND, 3, False)
-    assert str(missing.value) == "GitHub: GET /repos/noumena/nmoe/issues/404: 404 Not Found"
+    assert missing.value.faults[0].what == "GitHub: GET /repos/noumena/nmoe/issues/404: 404 Not Found"
     with pytest.raises(ForgeError) as bad:
         client("a-word-nobody-knows").issue(1)
     assert bad.value.trouble is Trouble.UNAUTHORIZED

@@ -515,7 +515,7 @@ def test_an_error_names_method_and_path_and_no_query(github: Double, client: Cli
     github.inject("500", times=9)
     with pytest.raises(ForgeError) as caught:
         client().issues(labels=["contract"])
-    assert str(caught.value) == "GitHub: GET /repos/noumena/nmoe/issues: 500 try again"
+    assert caught.value.faults[0].what == "GitHub: GET /repos/noumena/nmoe/issues: 500 try again"
 
 
 def test_words_of_the_server_are_made_safe() -> None:
