@@ -98,15 +98,15 @@ GATES_FAULTS = {
     "paths": (
         GATE + 'requires_files = ["/etc/x", "../y", "a//b", ".git/x", "C:x", "a\\\\b"]\n',
         [
-            "5:18 /etc/x is absolute | relative",
-            "5:18 ../y leads outside | inside",
-            "5:18 a//b has an empty or . segment",
-            "5:18 .git",
-            "5:18 C:x is absolute",
-            "5:18 backslash | /",
+            "5:19 /etc/x is absolute | relative",
+            "5:29 ../y leads outside | inside",
+            "5:37 a//b has an empty or . segment",
+            "5:45 .git",
+            "5:55 C:x is absolute",
+            "5:62 backslash | /",
         ],
     ),
-    "deps": (GATE + 'deps = ["nope"]\n', ["5:8 nope is no label | //package:name"]),
+    "deps": (GATE + 'deps = ["nope"]\n', ["5:9 nope is no label | //package:name"]),
     "requires": (
         GATE + 'requires = ["A B", "HF_TOKEN"]\n',
         ["5:12 asks for a credential, HF_TOKEN | must never see", "5:12 'A B', which is no variable name"],
@@ -161,7 +161,7 @@ GATES_FAULTS = {
     ),
     "bundles": (
         GATE + '[bundles]\nx = ["cpu:b", "cpu:a", "cpu:a"]\ny = []\n',
-        ["6:5 names cpu:a twice | keep one", "6:5 names cpu:b, which is unknown | did you mean cpu:a?", "7:5 bundle y is empty"],
+        ["6:6 names cpu:b, which is unknown | did you mean cpu:a?", "6:24 names cpu:a twice | keep one", "7:5 bundle y is empty"],
     ),
     "bundles in a ring": (GATE + '[bundles]\nx = ["y"]\ny = ["x"]\n', ["6:5 in a cycle: x -> y -> x | take one out"]),
     "a key twice": (GATE + 'cmd = "x"\n', ["5:10 invalid TOML | declared twice"]),
@@ -189,7 +189,7 @@ BUILD_FAULTS = {
     "unknown kind": ('[file.a]\nsrcs = ["x"]\n', ["1:2 unknown key file | did you mean files?"]),
     "unknown dependency": (
         '[files.a]\nsrcs = ["x"]\ndeps = [":bb"]\n[files.b]\nsrcs = ["x"]\n',
-        ["3:8 //:a needs :bb | did you mean :b?"],
+        ["3:9 //:a needs :bb | did you mean :b?"],
     ),
     "one name for two kinds": (
         '[python.b]\nmodule = "x"\n[files.b]\nsrcs = ["x"]\n',

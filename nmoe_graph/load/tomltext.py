@@ -13,11 +13,13 @@ __all__ = ["read_toml"]
 MOST_BYTES = 2 * 1024 * 1024
 _MOST_DEPTH = 32
 _MOST_LINE = 20_000
+_MOST_ITEMS = 20_000  # of arrays that have a place of their own; those behind have their array's
 
 _PART = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 _HEADER = re.compile(rf"\s*\[(\[?)\s*({_PART}(?:\s*\.\s*{_PART})*)\s*\]")
 _KEY = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=\s*")
 _EACH = re.compile(_PART)
+_STRING = re.compile(r"""\"(?:[^"\\\n]|\\.)*\"|'[^'\n]*'""")
 
 
 def _check_shape(text: str, file: str) -> None:
@@ -75,10 +77,10 @@ def _index(reading: Reading) -> None:
     """Where each header and key stands.  Multi-line strings and arrays are stepped over."""
     table: Path = ()
     counts: dict[Path, int] = {}
-    open_brackets = 0
+    lines = reading.text.split("\n")
+    until = 0  # the line in which the last array ended
     for number, line in _lines(reading.text):
-        if open_brackets > 0:
-            open_brackets += _bracket_balance(line)
+        if number <= until:
             continue
         header = _HEADER.match(line)
         if header:
@@ -97,15 +99,57 @@ def _index(reading: Reading) -> None:
             reading.values[path] = (number, key.end() + 1)
             rest = line[key.end() :]
             if rest[:1] in "[{":
-                open_brackets = max(0, _bracket_balance(rest))
+                until = _index_items(reading, path, lines, number, key.end())
                 for each in re.finditer(rf"{_PART}\s*=", rest) if rest[:1] == "{" else ():
                     inner = (*path, *_names(each[0].rstrip("= ")))
                     reading.keys[inner] = reading.values[inner] = (number, key.end() + each.start() + 1)
 
 
-def _bracket_balance(line: str) -> int:
-    bare = re.sub(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', "", line).partition("#")[0]
-    return bare.count("[") + bare.count("{") - bare.count("]") - bare.count("}")
+def _index_items(reading: Reading, path: Path, lines: list[str], number: int, column: int) -> int:
+    """Where each item of an array, and of the arrays in it, stands; what is inside an inline table is that table's.
+
+    `column` is the index of the opening bracket in line `number`, counted from 1.  The text is valid TOML.  Returns the number of
+    the line with the closing bracket.
+    """
+    opened: list[int | None] = []  # of each bracket that is open the index of its item; None for an inline table
+    closing = ""  # of a string over several lines
+    begins = False
+    for row in range(number - 1, len(lines)):
+        line, at = lines[row], column if row == number - 1 else 0
+        while at < len(line) or closing:
+            if closing:
+                end = line.find(closing, at)
+                if end < 0:
+                    break
+                at, closing = end + 3, ""
+                continue
+            char = line[at]
+            if char == "#":
+                break
+            if begins and char not in " \t]" and len(reading.values) < _MOST_ITEMS:
+                reading.values[(*path, *(one for one in opened if one is not None))] = (row + 1, at + 1)
+            begins = begins and char in " \t"
+            string = _STRING.match(line, at)
+            if line.startswith(('"""', "'''"), at):
+                closing, at = line[at : at + 3], at + 3
+                continue
+            if string:
+                at = string.end()
+                continue
+            if char == "[":
+                opened.append(0)
+                begins = None not in opened
+            elif char == "{":
+                opened.append(None)
+            elif char in "]}":
+                opened.pop()
+                if not opened:
+                    return row + 1
+            elif char == "," and (last := opened[-1]) is not None:
+                opened[-1] = last + 1
+                begins = None not in opened
+            at += 1
+    return len(lines)
 
 
 def read_toml(data: bytes, file: str) -> Reading:
