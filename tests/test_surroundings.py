@@ -36,6 +36,24 @@ def test_a_folder_beside_a_checkout_is_not_in_it(scratch: Scratch, way: str) -> 
     assert (code, out) == (2, "") and f"{none} is in no git checkout" in err
 
 
+@pytest.mark.parametrize("way", ["loop", "a" * 5000, "loop/x"])
+def test_a_folder_that_cannot_be_reached(tmp_path: Path, way: str) -> None:
+    """Links in a circle and a name that is too long: one short line, exit 2."""
+    (tmp_path / "loop").symlink_to("loop")
+    code, out, err = started("-C", way, "graph", where=tmp_path)
+    assert (code, out) == (2, "") and err.startswith("error: the folder ") and "cannot be reached: " in err
+    assert len(err) < 600
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """Whoever stands in a folder that somebody removed is told so."""
+    (tmp_path / "gone").mkdir()
+    script = f'cd gone && rmdir ../gone && exec "{sys.executable}" -m nmoe_graph graph'
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("error: the folder . cannot be reached: ") and "hint: " in done.stderr
+
+
 @pytest.mark.parametrize("args", [["graph"], ["affected", "--since", "HEAD"], ["why", "cpu:import"], ["build", "cpu:import"]])
 def test_a_stream_that_knows_ascii_alone_is_no_traceback(scratch: Scratch, args: list[str]) -> None:
     """What the encoding of a stream cannot say is spelt out; nothing is lost of what it can."""

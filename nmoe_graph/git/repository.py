@@ -34,9 +34,16 @@ class Repository:
         Raises:
             UsageError: the folder is in no checkout, or the repository is of a kind that cannot be read.
         """
-        where = where.resolve()  # as the system goes there: `..` and links by what they lead to, not by how they are written
-        if not where.is_dir():
-            raise UsageError(f"{printable(str(where))} is no folder")
+        try:
+            place = where.resolve()  # as the system goes there: `..` and links by what they lead to, not by how they are written
+            is_folder = place.is_dir()
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+            why = getattr(error, "strerror", None) or "its links lead in a circle"
+            what = f"the folder {printable(str(where), limit=200)} cannot be reached: {why}"
+            raise UsageError(what, hint="is the folder that you are in still there?") from None
+        where = place
+        if not is_folder:
+            raise UsageError(f"{printable(str(where), limit=200)} is no folder")
         for folder in (where, *where.parents):
             marker = folder / ".git"
             if marker.is_dir() and (marker / "HEAD").exists():
