@@ -69,16 +69,21 @@ def control_plane(paths: Iterable[str], *sides: Rules) -> tuple[ControlChange, .
             found[path] = "a contract"
         elif (name := _module(path, roots)) in installed:
             found[path] = f"stands in for {name}"
+        elif path and path in roots:
+            found[path] = "on the search path of a gate"
     return tuple(ControlChange(path, found[path]) for path in sorted(found))
 
 
 def _module(path: str, roots: set[str]) -> str:
-    """The module that a path is, or is the package of, directly below one of these folders; "" where it is none."""
+    """The module that a path is, or is the package of, directly below one of these folders; "" where it is none.
+
+    A changed path without an ending is a link or a submodule, and so may be a package, or a file that is none.
+    """
     folder, _, file = path.rpartition("/")
     above, _, package = folder.rpartition("/")
     if file.startswith("__init__.") and above in roots:
         file, folder = f"{package}{file.removeprefix('__init__')}", above
-    return file.partition(".")[0] if folder in roots and file.endswith((".py", ".pyc", *NATIVE)) else ""
+    return file.partition(".")[0] if folder in roots and ("." not in file or file.endswith((".py", ".pyc", *NATIVE))) else ""
 
 
 def control_words(changes: tuple[ControlChange, ...]) -> str:
