@@ -496,7 +496,7 @@ def test_a_damaged_proof_runs_again_and_is_named(scratch: Scratch, cli: Cli) -> 
     name = proof.relative_to(store.root).as_posix()
     code, out, err = cli("build", "cpu:import")
     assert (code, "1 run" in out) == (0, True)
-    assert f"warning: {name} in the store was damaged, is put aside, and counts for nothing" in err
+    assert f"warning: {name} in the store is damaged and counts for nothing" in err
     code, out, err = cli("build", "cpu:import")
     assert (code, "1 cached" in out, "damaged" in err) == (0, True, False)
 
@@ -509,7 +509,7 @@ def test_a_damaged_result_is_named_where_results_are_listed(scratch: Scratch, cl
     path.write_bytes(b"")
     code, out, err = cli("results")
     assert code == 0 and len([line for line in out.splitlines() if "passed" in line]) == 1
-    assert err.startswith(f"warning: {path.relative_to(store.root).as_posix()} in the store was damaged")
+    assert err.startswith(f"warning: {path.relative_to(store.root).as_posix()} in the store is damaged")
 
 
 def test_no_place_for_a_sandbox(ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

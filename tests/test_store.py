@@ -145,7 +145,7 @@ def test_damaged_file_goes_to_quarantine(store: Store) -> None:
     data = bad.read_bytes()
     assert [result.started[:10] for result in store.results(KEY)] == ["2026-01-02"]
     assert [path.read_bytes() for path in quarantined(store)] == [data]
-    assert store.damaged == [bad.relative_to(store.root).as_posix()]
+    assert list(store.damaged) == [bad.relative_to(store.root).as_posix()]
 
 
 @pytest.mark.parametrize("length", [0, 1, 60, 150])

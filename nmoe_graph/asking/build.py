@@ -59,8 +59,8 @@ def build_here(
     builder = Builder(analysis, workspace.store, hidden, events, perf)
     report = builder.build(chosen, keep_going=keep_going, jobs=jobs, dry_run=dry_run, use_cache=use_cache, without=without)
     if events is not None:
-        for damaged in workspace.store.damaged:
-            events.warn(f"{damaged} in the store was damaged, is put aside, and counts for nothing")
+        for words in workspace.store.damage():
+            events.warn(words)
         for gate in report.gates if use_cache else ():
             for why in () if gate.cached else workspace.shared_refusals(gate.action_key):
                 events.warn(f"{gate.label}: {why}")

@@ -31,8 +31,8 @@ def run(options: argparse.Namespace) -> int:
     workspace = Workspace.open(options.directory)
     report = workspace.results(words[0] if words else None, options.at)
     show(json_text(report.to_dict()) if options.format == "json" else results_text(report))
-    for damaged in workspace.store.damaged:
-        sys.stderr.write(f"warning: {printable(damaged)} in the store was damaged, is put aside, and counts for nothing\n")
+    for damage in workspace.store.damage():
+        sys.stderr.write(f"warning: {printable(damage)}\n")
     if not words and options.format == "text" and (held := _stated(workspace)):
         sys.stderr.write(
             f"note: the ledger holds {counted(held, 'signed statement')}; build, why and verify take those that count\n"

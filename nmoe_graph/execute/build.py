@@ -18,7 +18,7 @@ from ..errors import Fault, HostError, SnapshotError
 from ..git.objects import GITLINK, TREE
 from ..inputs.input import Form, Input
 from ..label import Label
-from ..model import Action, Gate, InputFile, Job, Result, Verdict
+from ..model import Action, Contract, Gate, InputFile, Job, PerfBudget, Result, Verdict
 from ..store.local import Store
 from .host import host_archs, host_gpus, lacking
 from .interleaved import Comparison, compare
@@ -91,50 +91,45 @@ class Builder:
 
         The gate that a budget compares is proven all the same: without it nothing can be judged.
         """
+        items, budgets = self._asked(chosen, without)
         with self._store.in_use():
-            return self._build(chosen, keep_going, jobs, dry_run, use_cache, without)
+            outcomes: dict[Label, GateOutcome] = {}
+            todo: list[Gate | Action] = []
+            for item in items:
+                ready = self._known(item, use_cache)
+                if ready is None:
+                    todo.append(item)
+                else:
+                    outcomes[item.label] = ready
+                    self._events.finished(ready)
+            self._check_requires([item for item in todo if isinstance(item, Gate)])
+            if dry_run:
+                for item in todo:
+                    outcomes[item.label] = self._outcome(item, Verdict.NOT_RUN, "would run")
+            else:
+                self._run_all(todo, outcomes, keep_going, jobs or min(4, os.cpu_count() or 1), use_cache)
+            listed = [outcomes[item.label] for item in items]
+            for contract, budget, gate in budgets:
+                assert self._perf is not None
+                compared = outcomes[Label.of_gate(gate.compare_gate or "")]
+                listed.append(self._perf.judge(contract, budget, gate, compared, self._bench(use_cache, dry_run)))
+                self._events.finished(listed[-1])
+            rows = tuple(sorted(listed, key=lambda row: (row.label, row.reason)))
+            return BuildReport(rows, self._exit_code(rows))
 
-    def _build(
-        self,
-        chosen: Sequence[Label],
-        keep_going: bool,
-        jobs: int | None,
-        dry_run: bool,
-        use_cache: bool,
-        without: frozenset[Label],
-    ) -> BuildReport:
+    def _asked(
+        self, chosen: Sequence[Label], without: frozenset[Label]
+    ) -> tuple[list[Gate | Action], list[tuple[Contract, PerfBudget, Gate]]]:
+        """The gates and actions to prove, sorted by label, and the budgets to judge by them."""
         graph = self._analysis.graph
         actions = [target for label in chosen if isinstance(target := graph.targets[label], Action)]
         items: list[Gate | Action] = [*graph.gates_of(chosen), *actions]
-        items.sort(key=lambda item: item.label)
         budgets = self._perf.budgets(chosen) if self._perf is not None else []
         budgets = [row for row in budgets if row[2].label not in without]
         judged = {gate.label for _, _, gate in budgets}
         left_out = without - {Label.of_gate(gate.compare_gate or "") for _, _, gate in budgets}
         items = [item for item in items if item.label not in judged | left_out]
-        outcomes: dict[Label, GateOutcome] = {}
-        todo: list[Gate | Action] = []
-        for item in items:
-            ready = self._known(item, use_cache)
-            if ready is None:
-                todo.append(item)
-            else:
-                outcomes[item.label] = ready
-                self._events.finished(ready)
-        self._check_requires([item for item in todo if isinstance(item, Gate)])
-        if dry_run:
-            for item in todo:
-                outcomes[item.label] = self._outcome(item, Verdict.NOT_RUN, "would run")
-        else:
-            self._run_all(todo, outcomes, keep_going, jobs or min(4, os.cpu_count() or 1), use_cache)
-        listed = [outcomes[item.label] for item in items]
-        for contract, budget, gate in budgets:
-            assert self._perf is not None
-            compared = outcomes[Label.of_gate(gate.compare_gate or "")]
-            listed.append(self._perf.judge(contract, budget, gate, compared, self._bench(use_cache, dry_run)))
-            self._events.finished(listed[-1])
-        rows = tuple(sorted(listed, key=lambda row: (row.label, row.reason)))
-        return BuildReport(rows, self._exit_code(rows))
+        return sorted(items, key=lambda item: item.label), budgets
 
     def _bench(self, use_cache: bool, dry_run: bool) -> Bench:
         """What a comparison of two snapshots is made with."""

@@ -84,11 +84,15 @@ class Store:
 
     def __init__(self, root: Path, shared: Shared | None = None) -> None:
         self.root = root
-        self.damaged: list[str] = []  # what was found damaged and put aside since this was opened, relative to the root
+        self.damaged: dict[str, None] = {}  # the files found damaged since this was opened, relative to the root
         self._shared = shared
 
     def _found_damaged(self, path: Path) -> None:
-        self.damaged.append(path.relative_to(self.root).as_posix())
+        self.damaged[path.relative_to(self.root).as_posix()] = None
+
+    def damage(self) -> list[str]:
+        """What was found damaged since this was opened, in words."""
+        return [f"{name} in the store is damaged and counts for nothing" for name in self.damaged]
 
     # -- blobs -----------------------------------------------------------------------------------------------------------------
 
