@@ -300,6 +300,7 @@ def test_build_exits_1_where_something_is_not_proven(run: Any) -> None:
         (["affected", "--sinse", "HEAD"], "unrecognized arguments: --sinse"),
         (["affected", "--sinse", "HEAD"], "nmoe-graph affected --help lists what it takes"),
         (["contract", "check", "--all"], "nmoe-graph contract check --help lists what it takes"),
+        (["build", "//gates:full", "-b200:x"], "what is taken out stands behind --, as in //gates:full -- -b200:profile"),
         (["affected", "--since", "no-such-ref"], "no-such-ref names no commit here"),
         (["affected", "--since", "-x"], "expected one argument"),
         (["affected", "--since=--all"], "is no ref"),

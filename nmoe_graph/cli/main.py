@@ -57,9 +57,12 @@ def _run(args: list[str]) -> int:
         words = next((name for name in ("labels", "words", "contracts", "paths") if hasattr(options, name)), None)
         if left and (words is None or any(one.startswith("-") for one in left)):
             verb = f"{options.verb} {getattr(options, 'action', '')}".strip()
+            taken_out = any(one.startswith("-") and ":" in one for one in left) and words == "labels"
             raise UsageError(
                 f"unrecognized arguments: {' '.join(printable(one, limit=60) for one in left)}",
-                hint=f"nmoe-graph {verb} --help lists what it takes",
+                hint="what is taken out stands behind --, as in //gates:full -- -b200:profile"
+                if taken_out
+                else f"nmoe-graph {verb} --help lists what it takes",
             )
         if words is not None:
             getattr(options, words).extend(left)

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,6 +71,18 @@ def _no_client(*args: object, **more: object) -> None:
     raise AssertionError("the shell talks over the socket")
 
 
+def main() -> int:
+    """Play in a folder that is gone afterwards, however it ends."""
+    if absent := [name for name in ("git", "ssh-keygen") if shutil.which(name) is None]:
+        sys.stderr.write(f"error: {' and '.join(absent)}: not here, and needed\nhint: install git and OpenSSH\n")
+        return 3
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with tempfile.TemporaryDirectory(prefix="nmoe-graph-github-") as folder:
+            return play(Path(folder))
+    except KeyboardInterrupt:
+        return 130
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="nmoe-graph-github-") as folder:
-        sys.exit(play(Path(folder)))
+    sys.exit(main())
