@@ -9,9 +9,11 @@ that says nothing pays nothing.  `excerpt` is the way of a stranger's text to a 
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,13 +93,21 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _allowed(line: str, allow: Sequence[str]) -> list[tuple[int, int]]:
+class _Allowed:
     """The spans of a line that the allow list names, as whole words; `*` at the end lets the rest of the word follow."""
-    spans = []
-    for entry in allow:
-        words, rest = (entry[:-1], r"[^\s'\"]{0,400}") if entry.endswith("*") else (entry, r"(?![\w\-])")
-        spans += [hit.span() for hit in re.finditer(rf"(?<![\w\-]){re.escape(words)}{rest}", line)]
-    return spans
+
+    def __init__(self, line: str, allow: Sequence[str]) -> None:
+        spans = []
+        for entry in allow:
+            words, rest = (entry[:-1], r"[^\s'\"]{0,400}") if entry.endswith("*") else (entry, r"(?![\w\-])")
+            spans += [hit.span() for hit in re.finditer(rf"(?<![\w\-]){re.escape(words)}{rest}", line)]
+        spans.sort()
+        self._begins = [begin for begin, _ in spans]
+        self._ends = list(itertools.accumulate((end for _, end in spans), max))  # the farthest of all that begin so far
+
+    def __contains__(self, span: tuple[int, int]) -> bool:
+        at = bisect.bisect_right(self._begins, span[0])
+        return at > 0 and self._ends[at - 1] >= span[1]
 
 
 def _holds(folded: str, words: Sequence[str]) -> bool:
@@ -121,30 +131,51 @@ def _hits(text: str, live: Sequence[Rule]) -> Iterator[tuple[Rule, int, int, str
 
 
 class _Line:
-    """What was found in one line, and where."""
+    """What was found in one line, and where: two of `given` may overlap, all others lie side by side."""
 
-    def __init__(self, number: int, taken: list[Finding]) -> None:
-        self.number, self.found, self.clean = number, taken, not taken
+    def __init__(self, number: int, given: list[Finding]) -> None:
+        self.number, self.clean = number, not given
+        self._given = given
+        self._columns: list[int] = []
+        self._rows: list[tuple[int, Finding]] = []  # by column, each with its turn
+        self._turn = 0
+
+    def give(self, one: Finding) -> None:
+        """Found together with another line, before anything is looked for."""
+        self._given.append(one)
+        self.clean = False
+
+    @property
+    def found(self) -> list[Finding]:
+        return [*self._given, *(one for _, one in sorted(self._rows, key=lambda row: row[0]))]
 
     def look(self, text: str, live: Sequence[Rule], allow: Sequence[str], begins: Sequence[int], ends: Sequence[int]) -> None:
         """One reading: what lies under an earlier finding is part of it, and what an earlier reading saw half of is seen whole."""
-        spans = _allowed(text, allow) if allow else ()
-        before = list(self.found)
+        allowed = _Allowed(text, allow)
+        earlier = self._turn
         for rule, start, stop, shown in _hits(text, live):
             if stop <= start:
                 continue
             one, two = begins[start] + 1, ends[stop - 1] + 1
-            over = [was for was in self.found if one < was.end and two > was.column]
+            first = bisect.bisect_left(self._columns, one)
+            first -= first > 0 and self._rows[first - 1][1].end > one
+            last = bisect.bisect_left(self._columns, two)
+            given = [was for was in self._given if one < was.end and two > was.column]
+            rows = sorted(self._rows[first:last], key=lambda row: row[0])
+            over = [*given, *(was for _, was in rows)]
+            known = bool(given) or (bool(rows) and rows[0][0] < earlier)
             if over and not (
-                over[0] in before and one <= over[0].column and two >= over[-1].end and (one, two) != (over[0].column, over[-1].end)
+                known and one <= over[0].column and two >= over[-1].end and (one, two) != (over[0].column, over[-1].end)
             ):
                 continue
             self.clean = False
-            if rule.kind != "credential" and any(begin <= start and stop <= end for begin, end in spans):
+            if rule.kind != "credential" and (start, stop) in allowed:
                 continue
             kind, name = (over[0].kind, over[0].rule) if over else (rule.kind, rule.name)
-            self.found = [was for was in self.found if was not in over]
-            self.found.append(Finding(self.number, one, two, kind, name, shown))
+            self._given = [was for was in self._given if was not in given] if given else self._given
+            self._columns[first:last] = [one]
+            self._rows[first:last] = [(self._turn, Finding(self.number, one, two, kind, name, shown))]
+            self._turn += 1
 
 
 def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -164,13 +195,15 @@ def findings(text: str, allow: Sequence[str] = ()) -> tuple[Finding, ...]:
         ahead = []
         if key:
             key -= 1
-            here.found = [Finding(at + 1, 1, len(line) + 1, "credential", "private key", line[:4])] if line.strip() else []
-            found += here.found
+            if line.strip():
+                found.append(Finding(at + 1, 1, len(line) + 1, "credential", "private key", line[:4]))
             continue
         if at + 1 < len(lines) and (both := joined(line, lines[at + 1])) is not None:
             for one in _over(both, line, lines[at + 1], at + 1, allow):
-                (here.found if one.line == at + 1 else ahead).append(one)
-                here.clean = False
+                if one.line == at + 1:
+                    here.give(one)
+                else:
+                    ahead.append(one)
         if not line.strip() or (here.clean and line in _clean):
             continue
         for reading, begins, ends in readings(line):
@@ -202,6 +235,16 @@ def _over(both: tuple[str, int, int, int], line: str, after: str, number: int, a
                 return
 
 
+def _without(line: str, found: Iterable[Finding]) -> str:
+    """A line with the kinds of its findings, given by column, in their stead; what begins under another is gone with it."""
+    parts, at = [], 0
+    for one in found:
+        if one.column > at:
+            parts += [line[at : one.column - 1], f"[{one.kind} removed]"]
+        at = max(at, one.end - 1)
+    return "".join([*parts, line[at:]])
+
+
 def redact(text: str, allow: Sequence[str] = (), kinds: Collection[str] = KINDS) -> str:
     """The text with every finding replaced by its kind; what lay under another finding goes in a further pass."""
     for _ in range(8):
@@ -209,8 +252,7 @@ def redact(text: str, allow: Sequence[str] = (), kinds: Collection[str] = KINDS)
         if not found:
             break
         lines = text.split("\n")
-        for one in reversed(found):
-            line = lines[one.line - 1]
-            lines[one.line - 1] = f"{line[: one.column - 1]}[{one.kind} removed]{line[one.end - 1 :]}"
+        for number, listed in itertools.groupby(found, key=lambda one: one.line):
+            lines[number - 1] = _without(lines[number - 1], listed)
         text = "\n".join(lines)
     return text

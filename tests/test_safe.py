@@ -177,6 +177,7 @@ def test_a_secret_is_found_wherever_it_stands_in_a_long_line() -> None:
         "token_" * 3_300,
         "password login " * 1_300,
         "ssh a@" * 3_300,
+        "10.0.0.1 " * 60_000,
     ],
 )
 def test_hostile_lines_cost_little(text: str) -> None:
@@ -184,6 +185,20 @@ def test_hostile_lines_cost_little(text: str) -> None:
     start = time.perf_counter()
     findings(text)
     assert time.perf_counter() - start < 10
+
+
+def test_many_findings_of_one_line_are_all_found_and_all_gone() -> None:
+    """Side by side, each once and at its place; an allowed word between them stays."""
+    text = "10.0.0.1 worker-12 " * 3_000
+    found = findings(text, ("worker-12",))
+    assert [(one.column, one.end) for one in found] == [(1 + 19 * at, 9 + 19 * at) for at in range(3_000)]
+    assert redact(text, ("worker-12",)) == "[ip removed] worker-12 " * 3_000
+
+
+def test_what_overlaps_over_two_lines_leaves_no_pieces() -> None:
+    """A path that goes on in the next line, where another begins: each line holds marks and nothing of either."""
+    text = "/efs/mira/a\\\nC:" + "\\Users\\mir\\\nend"
+    assert redact(text).split("\n")[:2] == ["[path removed]", "[path removed]"]
 
 
 CONTRACT = """nmoe:
